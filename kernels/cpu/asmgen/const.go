@@ -1,0 +1,5 @@
+package main
+
+type constKey struct {
+	bits uint32
+}

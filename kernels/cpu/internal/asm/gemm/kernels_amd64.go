@@ -1,0 +1,61 @@
+//go:build amd64 && !noasm
+
+package gemm
+
+import (
+	"unsafe"
+
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+)
+
+func forLevel(level isa.Level) *Kernels {
+	switch {
+	case level >= isa.AVX512:
+		return &Kernels{
+			level: level, blockK: 384, blockM: 480, blockN: 2048, packMin: 64 << 10,
+			tiles: &tiles{
+				rows: 14, lanes: 16, cols: 32,
+				full:      [15]func(*tile){1: tile1x32MaskAVX512, 2: tile2x32MaskAVX512, 3: tile3x32MaskAVX512, 4: tile4x32MaskAVX512, 5: tile5x32MaskAVX512, 6: tile6x32MaskAVX512, 7: tile7x32MaskAVX512, 8: tile8x32MaskAVX512, 9: tile9x32MaskAVX512, 10: tile10x32MaskAVX512, 11: tile11x32MaskAVX512, 12: tile12x32MaskAVX512, 13: tile13x32MaskAVX512, 14: tile14x32MaskAVX512},
+				two:       [15]func(*tile){1: tile1x32MaskAVX512, 2: tile2x32MaskAVX512, 3: tile3x32MaskAVX512, 4: tile4x32MaskAVX512, 5: tile5x32MaskAVX512, 6: tile6x32MaskAVX512, 7: tile7x32MaskAVX512, 8: tile8x32MaskAVX512, 9: tile9x32MaskAVX512, 10: tile10x32MaskAVX512, 11: tile11x32MaskAVX512, 12: tile12x32MaskAVX512, 13: tile13x32MaskAVX512, 14: tile14x32MaskAVX512},
+				one:       [15]func(*tile){1: tile1x16MaskAVX512, 2: tile2x16MaskAVX512, 3: tile3x16MaskAVX512, 4: tile4x16MaskAVX512, 5: tile5x16MaskAVX512, 6: tile6x16MaskAVX512, 7: tile7x16MaskAVX512, 8: tile8x16MaskAVX512, 9: tile9x16MaskAVX512, 10: tile10x16MaskAVX512, 11: tile11x16MaskAVX512, 12: tile12x16MaskAVX512, 13: tile13x16MaskAVX512, 14: tile14x16MaskAVX512},
+				wide:      [4]func(*tile){1: tile1x128AVX512, 2: tile2x64AVX512, 3: tile3x48AVX512},
+				wideCols:  [4]int{1: 128, 2: 64, 3: 48},
+				mask:      func(lanes int) uintptr { return 1<<lanes - 1 },
+				copyPanel: copyPanelAVX512,
+			},
+		}
+	case level >= isa.AVX2:
+		return &Kernels{
+			level: level, blockK: 256, blockM: 144, blockN: 2048, packMin: 64 << 10,
+			tiles: &tiles{
+				rows: 6, lanes: 8, cols: 16,
+				full:      [15]func(*tile){1: tile1x16AVX2, 2: tile2x16AVX2, 3: tile3x16AVX2, 4: tile4x16AVX2, 5: tile5x16AVX2, 6: tile6x16AVX2},
+				two:       [15]func(*tile){1: tile1x16MaskAVX2, 2: tile2x16MaskAVX2, 3: tile3x16MaskAVX2, 4: tile4x16MaskAVX2, 5: tile5x16MaskAVX2, 6: tile6x16MaskAVX2},
+				one:       [15]func(*tile){1: tile1x8MaskAVX2, 2: tile2x8MaskAVX2, 3: tile3x8MaskAVX2, 4: tile4x8MaskAVX2, 5: tile5x8MaskAVX2, 6: tile6x8MaskAVX2},
+				wide:      [4]func(*tile){1: tile1x64AVX2, 2: tile2x32AVX2, 3: tile3x24AVX2},
+				wideCols:  [4]int{1: 64, 2: 32, 3: 24},
+				mask:      func(lanes int) uintptr { return uintptr(unsafe.Pointer(&maskTable[8-lanes])) },
+				copyPanel: copyPanelAVX2,
+			},
+		}
+	}
+	return &Kernels{level: isa.Portable}
+}
+
+// maskTable has the mask of n lanes at 8-n. It is never written.
+var maskTable = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
+
+// PeakFMA runs 48*n vectors of multiply-adds that wait for nothing and
+// returns the number of floating-point operations: timed, the peak of a core
+// at a level. It returns 0 for the portable one.
+func PeakFMA(level isa.Level, n int) int {
+	switch {
+	case level >= isa.AVX512:
+		peakFMAAVX512(n)
+		return n * 48 * 16 * 2
+	case level >= isa.AVX2:
+		peakFMAAVX2(n)
+		return n * 48 * 8 * 2
+	}
+	return 0
+}
