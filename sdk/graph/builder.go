@@ -139,6 +139,9 @@ func (b *Builder) SetState(path string, v Value) {
 	}
 }
 
+// Argument declares a parameter of any role, without a declaration.
+func (b *Builder) Argument(p Param) Value { return b.addParam(p) }
+
 // Slot declares an optimizer's value beside a parameter; Output with SlotRole
 // replaces it (see Replace).
 func (b *Builder) Slot(name string, t Type, d Decl) Value {
@@ -161,6 +164,20 @@ func (b *Builder) Hyper(name string, value float64) Value {
 
 func (b *Builder) paramValue(i int) Value {
 	return Value{b: b, id: ValueID(slices.Index(b.isPar, i))}
+}
+
+// Lookup returns the parameter of that role and name, and the current value of
+// a state.
+func (b *Builder) Lookup(role Role, name string) (Value, bool) {
+	if role == StateRole {
+		v, ok := b.states[name]
+		return v, ok
+	}
+	i := b.fn.Param(role, name)
+	if i < 0 {
+		return Value{b: b, id: -1}, false
+	}
+	return b.paramValue(i), true
 }
 
 // Key declares the key of one more random draw of this function.

@@ -122,6 +122,7 @@ type OpDef struct {
 	// NewAttrs returns a zero attribute struct; nil where the op has none.
 	NewAttrs func() Attrs
 
+	attrs []attrField // of the struct that NewAttrs returns
 	infer func(c *inferContext, in []Type, a Attrs) ([]Type, error)
 }
 
@@ -131,6 +132,9 @@ func makeTable() *[numOps]OpDef {
 	t := new([numOps]OpDef)
 	def := func(op Op, name string, class Class, minArgs, maxArgs int, newAttrs func() Attrs, infer func(*inferContext, []Type, Attrs) ([]Type, error)) {
 		t[op] = OpDef{Name: name, Version: 1, Class: class, MinArgs: minArgs, MaxArgs: maxArgs, Shaped: -1, NewAttrs: newAttrs, infer: infer}
+		if newAttrs != nil {
+			t[op].attrs = attrFields(newAttrs())
+		}
 	}
 	refsAfter := func(op Op, data int) { t[op].Shaped = data }
 	for op, name := range map[Op]string{

@@ -1,0 +1,573 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hone-ml/hone/host/internal/autodiff"
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/inline"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// Names of the step function's values beside those of the model. They cannot
+// collide with paths, since paths hold no colon.
+const (
+	cursorName  = "run:cursor"  // i64[], first example of the next batch in the permutation
+	permName    = "run:perm"    // i64[examples], the order of this epoch
+	stepName    = "run:step"    // u64[], batches trained on so far
+	epochName   = "run:epoch"   // i64[], epochs completed
+	totalName   = "run:total"   // i64[], steps of the whole run
+	monitorName = "run:monitor" // f32[], the monitored number after the last epoch
+	lossSumName = "run:loss"    // f64[], sum over examples of the loss
+	countName   = "run:count"   // f64[], examples seen
+	weightName  = "run:weight"  // f32[examples], example weights
+	rateName    = "run:rate"    // f32[], learning rate of the last step
+	lastName    = "run:last"    // f32[], loss of the last step
+)
+
+// DataField is one array of examples that a step reads.
+type DataField struct {
+	Name  string // of the model's input, or of the target
+	Type  graph.Type
+	Input bool // an input of the model; else a target
+}
+
+// StepConfig says what to build a step function for.
+type StepConfig struct {
+	// Examples is the extent of the resident arrays; 0 where each step is given
+	// a batch of its own (staged).
+	Examples int64
+	// Fields are the arrays of examples, in the type they have on the device.
+	Fields []DataField
+	// Weighted adds the array of example weights.
+	Weighted bool
+	// Frozen are scopes that take their infer functions and are not updated.
+	Frozen []string
+	// FrozenParams are paths of parameters that are not updated.
+	FrozenParams map[string]bool
+	// ClipNorm bounds the norm of all gradients together, ClipValue each element; 0: no bound.
+	ClipNorm, ClipValue float64
+	// Masked are paths of parameters with a 0/1 mask, applied to parameter and
+	// slots after each update.
+	Masked map[string]bool
+	// EMA is the decay of the parameters' moving average; 0: none.
+	EMA float64
+	// Shards splits the batch into logical replicas; gradients and statistics meet
+	// in all_reduce. 0 and 1: one.
+	Shards int64
+}
+
+// Built is a derived function, ready to compile.
+type Built struct {
+	Module *graph.Module
+	Entry  string
+	Donate []int
+}
+
+func key(role graph.Role, name string) string { return role.String() + " " + name }
+
+// forwardName is the function from examples to loss, outputs and new states.
+const forwardName = "hone.forward"
+
+// buildForward adds the function of one batch: inputs, targets and weights to
+// the loss, each model output and the states. With a loss, it returns the mean
+// over the batch of each example's weighted loss, plus regularization.
+func buildForward(p *Program, m *graph.Module, mode graph.Mode, fields []DataField) error {
+	b := graph.NewBuilder(m, forwardName, mode)
+	model := m.Resolve(p.Model, mode)
+	if model == nil {
+		return fmt.Errorf("the module has no function %q for mode %v", p.Model, mode)
+	}
+	byName := map[string]graph.Value{}
+	var inputs []graph.Value
+	for _, q := range model.Params {
+		if q.Role == graph.Input {
+			v := b.Input(q.Name, q.Type)
+			inputs = append(inputs, v)
+		}
+	}
+	for _, f := range fields {
+		if !f.Input {
+			byName[f.Name] = b.Input("target:"+f.Name, f.Type)
+		}
+	}
+	weights := b.Input(weightName, graph.Type{DType: graph.F32, Shape: graph.Shape{graph.Batch}})
+	outs := b.Call(p.Model, "", inputs...)
+	outputs := map[string]graph.Value{}
+	i := 0
+	for _, r := range model.Results {
+		if r.Role == graph.Output {
+			outputs[r.Name] = outs[i]
+			b.Output("output:"+r.Name, outs[i])
+			i++
+		}
+	}
+	var total graph.Value
+	for _, l := range p.Losses {
+		out, ok := outputs[l.Output]
+		if !ok {
+			return fmt.Errorf("loss %q takes the output %q, which the model does not have", l.Name, l.Output)
+		}
+		target, ok := byName[l.Target]
+		if !ok {
+			return fmt.Errorf("loss %q takes the target %q, which the data does not have", l.Name, l.Target)
+		}
+		per := b.Call(l.Func, "", out, target)[0].Mul(weights)
+		term := per.Mean().Times(l.Weight)
+		if total.Valid() {
+			term = total.Add(term)
+		}
+		total = term
+		b.Output("loss:"+l.Name, per.Sum())
+	}
+	if len(p.Losses) > 0 {
+		for _, q := range model.Params {
+			if q.Role == graph.ParamRole && q.Decl != nil && q.Decl.Regularizer != "" {
+				v, _ := b.Lookup(graph.ParamRole, q.Name)
+				total = total.Add(b.Call(q.Decl.Regularizer, "", v)[0])
+			}
+		}
+		b.Output("loss", total)
+	}
+	_, err := b.Finish()
+	return err
+}
+
+// BuildStep derives the function of one training step: take the next batch,
+// run the model and its losses, differentiate, update.
+func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) {
+	m := p.Module.Clone()
+	if err := buildForward(p, m, graph.Train, cfg.Fields); err != nil {
+		return nil, err
+	}
+	// Shapes stay symbolic, so that the remainder batch takes the same function.
+	flat, err := inline.Flatten(ctx, m, forwardName, kernels.Options{Mode: graph.Train, Frozen: cfg.Frozen}, func(f *graph.Func) bool {
+		return f.Composite != nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	forward := flat.Func.Clone()
+	forward.Name, forward.Mode = "hone.flat", graph.Any
+	if err := m.Add(forward); err != nil {
+		return nil, err
+	}
+	var wrt []int
+	for i, q := range forward.Params {
+		if q.Role == graph.ParamRole && p.trains(q, cfg) {
+			wrt = append(wrt, i)
+		}
+	}
+	loss := forward.Result(graph.Output, "loss")
+	if loss < 0 {
+		return nil, fmt.Errorf("the model has no loss to train on; add a loss block to train")
+	}
+	if len(wrt) == 0 {
+		return nil, fmt.Errorf("every parameter is frozen, there is nothing to train; unfreeze some or use hone eval")
+	}
+	grad, err := autodiff.Gradient(m, forward, wrt, loss)
+	if err != nil {
+		return nil, fmt.Errorf("differentiating the loss: %w", err)
+	}
+	s := newStep(p, m, "hone.step", cfg)
+	s.takeBatch(true)
+	res := s.call(grad)
+	s.update(forward, res, wrt)
+	s.measure(res)
+	s.advance()
+	return s.finish()
+}
+
+// trains reports whether a step updates the parameter.
+func (p *Program) trains(q graph.Param, cfg StepConfig) bool {
+	if q.Decl != nil && (q.Decl.NonTrainable || q.Decl.Alias != "") || cfg.FrozenParams[q.Name] || !q.Type.DType.IsFloat() {
+		return false
+	}
+	return !slices.ContainsFunc(cfg.Frozen, func(scope string) bool { return Under(q.Name, scope) })
+}
+
+// Under reports whether path is the scope or lies below it.
+func Under(path, scope string) bool {
+	rest, ok := strings.CutPrefix(path, scope)
+	return ok && (scope == "" || rest == "" || rest[0] == '.' || rest[0] == '[' || rest[0] == '#')
+}
+
+// BuildEval derives the function that evaluates one batch: it adds to the sums
+// of the losses and to the metrics' states.
+func BuildEval(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) {
+	m := p.Module.Clone()
+	if err := buildForward(p, m, graph.Infer, cfg.Fields); err != nil {
+		return nil, err
+	}
+	s := newStep(p, m, "hone.eval", cfg)
+	s.takeBatch(false)
+	s.measure(s.call(m.Func(forwardName, graph.Infer)))
+	return s.finish()
+}
+
+// step holds what the parts of a step function share.
+type step struct {
+	p   *Program
+	cfg StepConfig
+	m   *graph.Module
+	b   *graph.Builder
+	err error
+
+	feed    map[string]graph.Value // the batch's fields, by role and name
+	weights graph.Value
+	number  graph.Value
+	current map[string]graph.Value // newest value of each param, slot and state, by role and name
+	start   map[string]graph.Value // their values at the beginning
+	order   []string
+	roles   map[string]graph.Param
+}
+
+func newStep(p *Program, m *graph.Module, name string, cfg StepConfig) *step {
+	return &step{
+		p: p, cfg: cfg, m: m, b: graph.NewBuilder(m, name, graph.Any),
+		feed: map[string]graph.Value{}, current: map[string]graph.Value{}, start: map[string]graph.Value{}, roles: map[string]graph.Param{},
+	}
+}
+
+func (s *step) failf(format string, args ...any) {
+	if s.err == nil {
+		s.err = fmt.Errorf(format, args...)
+	}
+}
+
+// read returns the current value of something that lives across steps,
+// declaring it on first use.
+func (s *step) read(role graph.Role, name string, t graph.Type) graph.Value {
+	k := key(role, name)
+	if v, ok := s.current[k]; ok {
+		return v
+	}
+	v := s.b.Argument(graph.Param{Name: name, Role: role, Type: t})
+	s.current[k], s.start[k] = v, v
+	s.roles[k] = graph.Param{Name: name, Role: role, Type: t}
+	s.order = append(s.order, k)
+	return v
+}
+
+func (s *step) write(role graph.Role, name string, v graph.Value) {
+	if v.Valid() {
+		s.current[key(role, name)] = v
+	}
+}
+
+// takeBatch makes the batch's values: gathered from the resident arrays, in the
+// order of the permutation where shuffled, or given as they are.
+func (s *step) takeBatch(shuffled bool) {
+	b := s.b
+	index := b.Index()
+	rows := index
+	if s.cfg.Examples > 0 {
+		cursor := s.read(graph.StateRole, cursorName, graph.Scalar(graph.I64))
+		rows = index.Add(cursor)
+		if shuffled {
+			rows = s.read(graph.Input, permName, graph.T(graph.I64, s.cfg.Examples)).Gather(0, 0, rows)
+		}
+		s.write(graph.StateRole, cursorName, cursor.Add(index.Size(0)))
+	}
+	take := func(name string, t graph.Type) graph.Value {
+		if s.cfg.Examples == 0 {
+			return s.read(graph.Input, name, t)
+		}
+		t.Shape = append(graph.Shape{graph.N(s.cfg.Examples)}, t.Shape[1:]...)
+		return s.read(graph.Input, name, t).Gather(0, 0, rows)
+	}
+	for _, f := range s.cfg.Fields {
+		name := f.Name
+		if !f.Input {
+			name = "target:" + name
+		}
+		s.feed[key(graph.Input, name)] = take("data:"+name, f.Type)
+	}
+	if s.cfg.Weighted {
+		s.weights = take(weightName, graph.Type{DType: graph.F32, Shape: graph.Shape{graph.Batch}})
+	} else {
+		s.weights = s.ones()
+	}
+	s.feed[key(graph.Input, weightName)] = s.weights
+	if shuffled {
+		s.number = s.read(graph.StateRole, stepName, graph.Scalar(graph.U64))
+	}
+}
+
+// ones returns f32[batch] ones.
+func (s *step) ones() graph.Value { return s.b.Full(graph.F32, 1, s.b.Index().Dim(0)) }
+
+// call calls the forward function or its gradient with the batch and everything
+// that lives across steps, and returns its results by role and name.
+func (s *step) call(f *graph.Func) map[string]graph.Value {
+	args := make([]graph.Value, len(f.Params))
+	for i, q := range f.Params {
+		switch q.Role {
+		case graph.Input:
+			v, ok := s.feed[key(q.Role, q.Name)]
+			if !ok {
+				s.failf("the model takes the input %q, which the data does not have", q.Name)
+				return nil
+			}
+			args[i] = v
+		case graph.StepRole:
+			if !s.number.Valid() {
+				s.failf("the function %q draws random numbers outside of training", f.Name)
+				return nil
+			}
+			args[i] = s.number
+		case graph.IndexRole:
+			args[i] = s.b.Index()
+		default:
+			args[i] = s.read(q.Role, q.Name, q.Type)
+		}
+	}
+	out := map[string]graph.Value{}
+	res := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
+	if s.b.Err() != nil {
+		return out
+	}
+	for i, r := range f.Results {
+		out[key(r.Role, r.Name)] = res[i]
+		if r.Role == graph.StateRole {
+			s.write(r.Role, r.Name, res[i])
+		}
+	}
+	return out
+}
+
+// update clips the gradients and applies the optimizer to every parameter.
+func (s *step) update(forward *graph.Func, res map[string]graph.Value, wrt []int) {
+	b := s.b
+	grads := make([]graph.Value, len(wrt))
+	for i, j := range wrt {
+		grads[i] = res[key(graph.Output, autodiff.GradientName(forward.Params[j]))]
+		if !grads[i].Valid() {
+			s.failf("no gradient of %q", forward.Params[j].Name)
+			return
+		}
+	}
+	if c := s.cfg.ClipValue; c > 0 {
+		for i, g := range grads {
+			grads[i] = g.Max(b.Scalar(g.DType(), -c)).Min(b.Scalar(g.DType(), c))
+		}
+	}
+	if c := s.cfg.ClipNorm; c > 0 {
+		var sum graph.Value
+		for i, g := range grads {
+			if q := g.Convert(graph.F32).Square().Sum(); i == 0 {
+				sum = q
+			} else {
+				sum = sum.Add(q)
+			}
+		}
+		// Keras: g * clip / max(norm, clip).
+		limit := b.Scalar(graph.F32, c)
+		scale := limit.Div(sum.Sqrt().Max(limit))
+		for i, g := range grads {
+			grads[i] = g.Mul(scale.Convert(g.DType()))
+		}
+	}
+	rate := s.rate()
+	for i, j := range wrt {
+		s.apply(forward.Params[j], grads[i], rate)
+	}
+}
+
+// rate returns the learning rate of this step.
+func (s *step) rate() graph.Value {
+	var rate graph.Value
+	if sc := s.p.Schedule; sc != nil {
+		f := s.m.Resolve(sc.Func, graph.Any)
+		if f == nil {
+			s.failf("the module has no function %q", sc.Func)
+			return rate
+		}
+		args := make([]graph.Value, len(f.Params))
+		for i, q := range f.Params {
+			switch {
+			case q.Role == graph.StepRole:
+				args[i] = s.number
+			case q.Role == graph.Input && q.Name == "epoch":
+				args[i] = s.read(graph.Input, epochName, q.Type)
+			case q.Role == graph.Input && q.Name == "total":
+				args[i] = s.read(graph.Input, totalName, q.Type)
+			case q.Role == graph.Input && q.Name == "monitored":
+				args[i] = s.read(graph.Input, monitorName, q.Type)
+			case q.Role == graph.HyperRole:
+				args[i] = s.read(graph.HyperRole, "schedule:"+q.Name, q.Type)
+			case q.Role == graph.StateRole:
+				args[i] = s.read(graph.StateRole, "schedule:"+q.Name, q.Type)
+			default:
+				s.failf("schedule function %q has the parameter %s %q, which no step has", f.Name, q.Role, q.Name)
+				return rate
+			}
+		}
+		res := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
+		for i, r := range f.Results {
+			if r.Role == graph.StateRole {
+				s.write(r.Role, "schedule:"+r.Name, res[i])
+			} else {
+				rate = res[i]
+			}
+		}
+	} else {
+		rate = s.read(graph.HyperRole, "optimizer:learning_rate", graph.Scalar(graph.F32))
+	}
+	s.read(graph.StateRole, rateName, graph.Scalar(graph.F32))
+	s.write(graph.StateRole, rateName, rate)
+	return rate
+}
+
+// apply updates one parameter and its slots.
+func (s *step) apply(q graph.Param, grad, rate graph.Value) {
+	name := s.p.Optimizer.Update[q.Name]
+	f := s.m.Resolve(name, graph.Any)
+	if f == nil {
+		s.failf("the optimizer was not traced for the parameter %q (function %q)", q.Name, name)
+		return
+	}
+	args := make([]graph.Value, len(f.Params))
+	for i, a := range f.Params {
+		switch {
+		case a.Role == graph.ParamRole || a.Role == graph.Input && a.Name == "param":
+			args[i] = s.read(graph.ParamRole, q.Name, q.Type)
+		case a.Role == graph.Input && a.Name == "grad":
+			args[i] = grad
+		case a.Role == graph.SlotRole:
+			args[i] = s.read(graph.SlotRole, SlotName(q.Name, a.Name), a.Type)
+		case a.Role == graph.StepRole:
+			args[i] = s.number
+		case a.Role == graph.HyperRole && a.Name == "learning_rate":
+			args[i] = rate
+		case a.Role == graph.HyperRole:
+			args[i] = s.read(graph.HyperRole, "optimizer:"+a.Name, a.Type)
+		default:
+			s.failf("the optimizer's function %q has the parameter %s %q, which no step has", f.Name, a.Role, a.Name)
+			return
+		}
+	}
+	res := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
+	if s.b.Err() != nil {
+		return
+	}
+	mask := func(v graph.Value) graph.Value {
+		if !s.cfg.Masked[q.Name] || !v.Type().Shape.Equal(q.Type.Shape) {
+			return v
+		}
+		return v.Mul(s.read(graph.Input, "mask:"+q.Name, q.Type).Convert(v.DType()))
+	}
+	for i, r := range f.Results {
+		if r.Role == graph.SlotRole {
+			s.write(graph.SlotRole, SlotName(q.Name, r.Name), mask(res[i]))
+			continue
+		}
+		v := res[i]
+		if q.Decl != nil && q.Decl.Constraint != "" {
+			v = s.b.Call(q.Decl.Constraint, "", v)[0]
+		}
+		v = mask(v)
+		s.write(graph.ParamRole, q.Name, v)
+		if d := s.cfg.EMA; d > 0 {
+			e := s.read(graph.SlotRole, SlotName(q.Name, EMASlot), q.Type)
+			s.write(graph.SlotRole, SlotName(q.Name, EMASlot), e.Times(d).Add(v.Times(1-d)))
+		}
+	}
+}
+
+// EMASlot is the slot of a parameter's moving average.
+const EMASlot = "ema"
+
+// SlotName is the name under which a parameter's slot lives and is saved.
+func SlotName(param, slot string) string { return param + ":" + slot }
+
+// measure adds the batch's losses and metrics to their sums.
+func (s *step) measure(res map[string]graph.Value) {
+	b := s.b
+	if s.b.Err() != nil || s.err != nil {
+		return
+	}
+	n := b.Index().Size(0).Convert(graph.F64)
+	if loss, ok := res[key(graph.Output, "loss")]; ok {
+		sum := s.read(graph.StateRole, lossSumName, graph.Scalar(graph.F64))
+		s.write(graph.StateRole, lossSumName, sum.Add(loss.Convert(graph.F64).Mul(n)))
+		s.read(graph.StateRole, lastName, graph.Scalar(graph.F32))
+		s.write(graph.StateRole, lastName, loss.Convert(graph.F32))
+	}
+	for _, l := range s.p.Losses {
+		if len(s.p.Losses) > 1 {
+			sum := s.read(graph.StateRole, lossSumName+":"+l.Name, graph.Scalar(graph.F64))
+			s.write(graph.StateRole, lossSumName+":"+l.Name, sum.Add(res[key(graph.Output, "loss:"+l.Name)].Convert(graph.F64)))
+		}
+	}
+	count := s.read(graph.StateRole, countName, graph.Scalar(graph.F64))
+	s.write(graph.StateRole, countName, count.Add(n))
+	for _, m := range s.p.Metrics {
+		f := s.m.Resolve(m.Update, graph.Any)
+		if f == nil {
+			s.failf("the module has no function %q", m.Update)
+			return
+		}
+		args := make([]graph.Value, len(f.Params))
+		for i, q := range f.Params {
+			switch {
+			case q.Role == graph.StateRole:
+				args[i] = s.read(graph.StateRole, MetricState(m.Name, q.Name), q.Type)
+			case q.Name == "weights":
+				args[i] = s.ones()
+				if m.Weighted {
+					args[i] = s.weights
+				}
+			case q.Name == "targets":
+				args[i] = s.feed[key(graph.Input, "target:"+m.Target)]
+			default:
+				args[i] = res[key(graph.Output, "output:"+m.Output)]
+			}
+			if !args[i].Valid() {
+				s.failf("metric %q takes %q of output %q and target %q, which the model or the data lack", m.Name, q.Name, m.Output, m.Target)
+				return
+			}
+		}
+		out := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
+		if s.b.Err() != nil {
+			return
+		}
+		for i, r := range f.Results {
+			s.write(graph.StateRole, MetricState(m.Name, r.Name), out[i])
+		}
+	}
+}
+
+// MetricState is the name of one value of a metric's state.
+func MetricState(metric, state string) string { return "metric:" + metric + ":" + state }
+
+// advance counts the step.
+func (s *step) advance() {
+	if s.number.Valid() {
+		s.write(graph.StateRole, stepName, s.number.Plus(1))
+	}
+}
+
+// finish returns everything that changed and says what each result replaces.
+func (s *step) finish() (*Built, error) {
+	for _, k := range s.order {
+		if q := s.roles[k]; s.current[k] != s.start[k] {
+			s.b.Replace(q.Role, q.Name, s.current[k])
+		}
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	f, err := s.b.Finish()
+	if err != nil {
+		return nil, err
+	}
+	donate := make([]int, len(f.Results))
+	for i, r := range f.Results {
+		donate[i] = f.Param(r.Role, r.Name)
+	}
+	return &Built{Module: s.m, Entry: f.Name, Donate: donate}, nil
+}
