@@ -174,7 +174,7 @@ def encoding():
     fit = (0, 32, 1)
     one = lambda label, config, e, learned=("categories_",): t.case(label, "one_hot", config, words, e, list(learned), fit=fit, named=True)
     one("default_ignore", {"handle_unknown": "ignore"}, O())
-    one("min_frequency_4", {"handle_unknown": "infrequent_if_exist", "min_frequency": 4}, O(handle_unknown="infrequent_if_exist", min_frequency=4), ("categories_", "infrequent_categories_"))
+    one("min_frequency_6", {"handle_unknown": "infrequent_if_exist", "min_frequency": 6}, O(handle_unknown="infrequent_if_exist", min_frequency=6), ("categories_", "infrequent_categories_"))
     one("min_frequency_share", {"handle_unknown": "ignore", "min_frequency": 0.25}, O(min_frequency=0.25), ("categories_", "infrequent_categories_"))
     one("max_categories_3", {"handle_unknown": "infrequent_if_exist", "max_categories": 3}, O(handle_unknown="infrequent_if_exist", max_categories=3), ("categories_", "infrequent_categories_"))
     one("drop_first", {"handle_unknown": "ignore", "drop": "first"}, O(drop="first"))
@@ -188,8 +188,8 @@ def encoding():
            preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["categories_"], fit=fit)
     t.case("given_order", "ordinal", {"categories": [["S", "M", "L", "XL"]], "handle_unknown": "use_encoded_value", "unknown_value": -1}, words,
            preprocessing.OrdinalEncoder(categories=[["S", "M", "L", "XL"]], handle_unknown="use_encoded_value", unknown_value=-1), ["categories_"], ["size"], fit=fit)
-    t.case("min_frequency_4", "ordinal", {"min_frequency": 4, "handle_unknown": "use_encoded_value", "unknown_value": -1}, words,
-           preprocessing.OrdinalEncoder(min_frequency=4, handle_unknown="use_encoded_value", unknown_value=-1), ["categories_", "infrequent_categories_"], fit=fit)
+    t.case("min_frequency_6", "ordinal", {"min_frequency": 6, "handle_unknown": "use_encoded_value", "unknown_value": -1}, words,
+           preprocessing.OrdinalEncoder(min_frequency=6, handle_unknown="use_encoded_value", unknown_value=-1), ["categories_", "infrequent_categories_"], fit=fit)
     name, x, columns = strings()
     gaps = x.copy()
     gaps[recipe.unit("words.missing", gaps.shape) < 0.2] = None
