@@ -96,7 +96,7 @@ func (p *pipeline) encode(enc *chunkEncoder) {
 	defer enc.close()
 	for j := range p.jobs {
 		if p.failed() == nil {
-			j.ref.digest = chunkDigest(j.data)
+			j.ref.digest = Digest(enc.hash.Sum(j.data))
 			var base []byte
 			if j.xor != nil {
 				base = p.buffer()[:len(j.data)]

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"lukechampine.com/blake3"
 )
 
 // ReaderOptions says how to read. The zero value is right for most.
@@ -560,11 +558,9 @@ func (r *Reader) readChunk(e *entry, i int, dst []byte) error {
 		return err
 	}
 	defer r.recycle(record)
-	d, ok := r.decoders.Get().(*chunkDecoder)
-	if !ok {
-		if d, err = newChunkDecoder(); err != nil {
-			return err
-		}
+	d, err := r.decoder()
+	if err != nil {
+		return err
 	}
 	defer r.decoders.Put(d)
 	xor, err := d.decode(dst, *record, e.info.DType)
@@ -575,6 +571,13 @@ func (r *Reader) readChunk(e *entry, i int, dst []byte) error {
 		return r.xorBase(e, i, dst)
 	}
 	return nil
+}
+
+func (r *Reader) decoder() (*chunkDecoder, error) {
+	if d, ok := r.decoders.Get().(*chunkDecoder); ok {
+		return d, nil
+	}
+	return newChunkDecoder()
 }
 
 // readRecord returns the stored bytes of a chunk, checked.
@@ -645,6 +648,3 @@ func (r *Reader) openBase() (*Reader, error) {
 	})
 	return r.base, r.baseErr
 }
-
-// chunkDigest is the BLAKE3 of a chunk's logical bytes.
-func chunkDigest(b []byte) Digest { return blake3.Sum256(b) }

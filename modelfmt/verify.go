@@ -28,7 +28,12 @@ func (r *Reader) VerifyDeep(ctx context.Context, progress Progress) error {
 		if err := r.readChunk(e, i, *b); err != nil {
 			return err
 		}
-		if chunkDigest(*b) != e.chunks[i].digest {
+		d, err := r.decoder()
+		if err != nil {
+			return err
+		}
+		defer r.decoders.Put(d)
+		if Digest(d.hash.Sum(*b)) != e.chunks[i].digest {
 			return r.corrupt(e, i, "BLAKE3 digest of a chunk does not match", nil)
 		}
 		return nil

@@ -373,10 +373,9 @@ func (w *Writer) tail() error {
 // compressIndex returns the zstd form of the index, or itself when that is not
 // smaller.
 func compressIndex(raw []byte) ([]byte, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	z, err := newZstdEncoder(zstd.SpeedDefault)
 	if err != nil {
-		return nil, fmt.Errorf("start zstd encoder: %w", err)
+		return nil, err
 	}
 	defer z.Close()
 	if out := z.EncodeAll(raw, nil); len(out) < len(raw) {
