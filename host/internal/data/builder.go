@@ -1,0 +1,250 @@
+package data
+
+import (
+	"math"
+	"unsafe"
+)
+
+// builder collects the cells of one text column, or of a stretch of it, as
+// values of one kind.
+type builder struct {
+	kind    kind
+	rows    int
+	ints    []int64
+	floats  []float64
+	bools   []bool
+	codes   []int32
+	words   words
+	missing []uint64
+	valued  bool // some row has a value
+	expect  int  // rows for which to make room
+	infAt   int  // byte offset of the first infinite number, -1 if there is none
+	infEnd  int
+}
+
+// verdict is what became of a cell.
+type verdict uint8
+
+const (
+	taken   verdict = iota
+	misfit          // the cell is not of the builder's kind; nothing was added
+	endless         // an infinite number: NaN was added
+)
+
+// reset empties the builder for a stretch of about the given number of rows.
+func (b *builder) reset(k kind, expect int) {
+	*b = builder{kind: k, expect: expect, infAt: -1}
+	switch k {
+	case kindInt:
+		b.ints = make([]int64, 0, expect)
+	case kindFloat:
+		b.floats = make([]float64, 0, expect)
+	case kindBool:
+		b.bools = make([]bool, 0, expect)
+	case kindText:
+		b.codes = make([]int32, 0, expect)
+	}
+}
+
+// add appends a cell that has a value.
+func (b *builder) add(cell []byte) verdict {
+	switch b.kind {
+	case kindInt:
+		v, ok := parseInt(cell)
+		if !ok {
+			if v, ok = parseInt(trimSpaces(cell)); !ok {
+				return misfit
+			}
+		}
+		b.ints = append(b.ints, v)
+	case kindFloat:
+		v, n := parseFloat(cell)
+		if n != finite {
+			if v, n = parseFloat(trimSpaces(cell)); n == noNumber {
+				return misfit
+			}
+		}
+		if n == infinite {
+			b.addMissing()
+			b.valued = true
+			return endless
+		}
+		b.floats = append(b.floats, v)
+	case kindText:
+		b.codes = append(b.codes, b.words.code(cell))
+	case kindBool:
+		v, ok := parseBool(trimSpaces(cell))
+		if !ok {
+			return misfit
+		}
+		b.bools = append(b.bools, v)
+	default:
+		return misfit
+	}
+	b.valued = true
+	b.rows++
+	return taken
+}
+
+// addMissing appends a row without a value.
+func (b *builder) addMissing() {
+	if need := b.rows>>6 + 1; need > len(b.missing) {
+		grown := make([]uint64, max(need, 2*len(b.missing), b.expect>>6+1))
+		copy(grown, b.missing)
+		b.missing = grown
+	}
+	b.missing[b.rows>>6] |= 1 << (b.rows & 63)
+	switch b.kind {
+	case kindInt:
+		b.ints = append(b.ints, 0)
+	case kindFloat:
+		b.floats = append(b.floats, math.NaN())
+	case kindBool:
+		b.bools = append(b.bools, false)
+	case kindText:
+		b.codes = append(b.codes, -1)
+	}
+	b.rows++
+}
+
+// bytes is about what the collected values take in memory.
+func (b *builder) bytes() int64 {
+	return int64(8*len(b.ints)+8*len(b.floats)+len(b.bools)+4*len(b.codes)+8*len(b.missing)) + b.words.bytes
+}
+
+// column makes a column of type t, which must hold the builder's kind. A
+// stretch of narrower kind than the whole is widened.
+func (b *builder) column(name string, t Type) *Column {
+	c := newEmpty(Field{Name: name, Type: t}, b.rows)
+	switch v := c.values.(type) {
+	case []float64:
+		switch b.kind {
+		case kindFloat:
+			c.values = b.floats
+		default:
+			for i, x := range b.ints {
+				v[i] = float64(x)
+			}
+		}
+	case []float32:
+		for i, x := range b.ints {
+			v[i] = float32(x)
+		}
+		for i, x := range b.floats {
+			v[i] = float32(x)
+		}
+	case []int64:
+		if b.kind == kindInt {
+			c.values = b.ints
+		}
+	case []int32:
+		if t == String && b.kind == kindText {
+			c.values, c.dict = b.codes, b.words.list
+		}
+		for i, x := range b.ints {
+			v[i] = int32(x)
+		}
+	case []int8:
+		for i, x := range b.ints {
+			v[i] = int8(x)
+		}
+	case []uint8:
+		for i, x := range b.ints {
+			v[i] = uint8(x)
+		}
+	case []bool:
+		if b.kind == kindBool {
+			c.values = b.bools
+		}
+	}
+	if b.missing != nil {
+		c.Missing = NewBitmap(b.rows)
+		copy(c.Missing, b.missing)
+		b.markMissing(c)
+	}
+	return c
+}
+
+// markMissing puts the values that stand under the mark where widening did not.
+func (b *builder) markMissing(c *Column) {
+	if b.kind == c.Type.textKind() && b.kind != kindNull {
+		return
+	}
+	switch v := c.values.(type) {
+	case []float64:
+		for i := range v {
+			if c.Missing.Get(i) {
+				v[i] = math.NaN()
+			}
+		}
+	case []float32:
+		for i := range v {
+			if c.Missing.Get(i) {
+				v[i] = float32(math.NaN())
+			}
+		}
+	case []int32:
+		for i := range v {
+			if c.Type == String && c.Missing.Get(i) {
+				v[i] = -1
+			}
+		}
+	}
+}
+
+// textKind is the kind whose builder gives a column of exactly this type.
+func (t Type) textKind() kind {
+	switch t {
+	case F64:
+		return kindFloat
+	case I64:
+		return kindInt
+	case Bool:
+		return kindBool
+	case String:
+		return kindText
+	}
+	return kindNull
+}
+
+// words numbers distinct strings by first appearance. It keeps them in large
+// pieces of memory rather than one by one.
+type words struct {
+	index map[string]int32
+	list  []string
+	piece []byte
+	bytes int64
+	last  int32 // the code given last: columns often repeat themselves
+}
+
+func (w *words) code(cell []byte) int32 {
+	if len(w.list) > 0 && w.list[w.last] == string(cell) {
+		return w.last
+	}
+	code, ok := w.index[string(cell)]
+	if !ok {
+		if w.index == nil {
+			w.index = map[string]int32{}
+		}
+		code = int32(len(w.list))
+		s := w.keep(cell)
+		w.list = append(w.list, s)
+		w.index[s] = code
+	}
+	w.last = code
+	return code
+}
+
+func (w *words) keep(cell []byte) string {
+	const piece = 8 << 10
+	w.bytes += int64(len(cell)) + 40
+	if len(cell) > piece/8 {
+		return string(cell)
+	}
+	if len(w.piece)+len(cell) > cap(w.piece) {
+		w.piece = make([]byte, 0, min(piece, max(64, 2*cap(w.piece), 2*len(cell))))
+	}
+	at := len(w.piece)
+	w.piece = append(w.piece, cell...)
+	return unsafe.String(unsafe.SliceData(w.piece[at:]), len(cell))
+}
