@@ -1,6 +1,7 @@
 package data
 
 import (
+	"hash/maphash"
 	"math"
 	"unsafe"
 )
@@ -208,36 +209,66 @@ func (t Type) textKind() kind {
 }
 
 // words numbers distinct strings by first appearance. It keeps them in large
-// pieces of memory rather than one by one.
+// pieces of memory rather than one by one, and finds them in an open hash table with a
+// random seed, so that no file can be made to fill one corner of it.
 type words struct {
-	index map[string]int32
 	list  []string
+	slots []slot // a power of two, at most two thirds used
+	seed  maphash.Seed
 	piece []byte
 	bytes int64
 	last  int32 // the code given last: columns often repeat themselves
 }
 
+type slot struct {
+	hash uint32
+	code int32 // 1 more than the word's; 0 where the slot is free
+}
+
 func (w *words) code(cell []byte) int32 {
-	if len(w.list) > 0 && w.list[w.last] == string(cell) {
+	if len(w.list) == 0 {
+		w.seed = maphash.MakeSeed()
+		w.slots = make([]slot, 32)
+	} else if w.list[w.last] == string(cell) {
 		return w.last
 	}
-	code, ok := w.index[string(cell)]
-	if !ok {
-		if w.index == nil {
-			w.index = map[string]int32{}
+	hash := uint32(maphash.Bytes(w.seed, cell))
+	mask := uint32(len(w.slots) - 1)
+	at := hash & mask
+	for ; w.slots[at].code != 0; at = (at + 1) & mask {
+		if s := w.slots[at]; s.hash == hash && w.list[s.code-1] == string(cell) {
+			w.last = s.code - 1
+			return w.last
 		}
-		code = int32(len(w.list))
-		s := w.keep(cell)
-		w.list = append(w.list, s)
-		w.index[s] = code
 	}
-	w.last = code
-	return code
+	w.list = append(w.list, w.keep(cell))
+	w.slots[at] = slot{hash, int32(len(w.list))}
+	w.last = int32(len(w.list) - 1)
+	if 3*len(w.list) > 2*len(w.slots) {
+		w.grow()
+	}
+	return w.last
+}
+
+func (w *words) grow() {
+	old := w.slots
+	w.slots = make([]slot, 2*len(old))
+	mask := uint32(len(w.slots) - 1)
+	for _, s := range old {
+		if s.code == 0 {
+			continue
+		}
+		at := s.hash & mask
+		for w.slots[at].code != 0 {
+			at = (at + 1) & mask
+		}
+		w.slots[at] = s
+	}
 }
 
 func (w *words) keep(cell []byte) string {
 	const piece = 8 << 10
-	w.bytes += int64(len(cell)) + 40
+	w.bytes += int64(len(cell)) + 32
 	if len(cell) > piece/8 {
 		return string(cell)
 	}

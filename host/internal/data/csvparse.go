@@ -69,7 +69,7 @@ func (p *csvParser) parse(b *csvBlock, kinds []kind) (*csvPart, []kind, error) {
 		part.columns[i].reset(kinds[i], expect)
 	}
 	var wider []kind // set once a cell did not fit
-	data := b.data
+	data, delimiter, skipSpace := b.data, f.opt.Delimiter, f.opt.SkipInitialSpace
 	for at := 0; at < len(data); {
 		if next := p.blank(at); next > at {
 			at = next
@@ -78,9 +78,20 @@ func (p *csvParser) parse(b *csvBlock, kinds []kind) (*csvPart, []kind, error) {
 		start := at
 		kept := 0
 		for column := 0; ; column++ {
-			cell, from, next, err := p.field(at)
-			if err != nil {
-				return nil, nil, err
+			// Most fields are short and plain: find their end here, without a call.
+			for skipSpace && at < len(data) && data[at] == ' ' {
+				at++
+			}
+			from, next := at, at
+			for next < len(data) && p.plain[data[next]] {
+				next++
+			}
+			cell := data[from:next]
+			if next == len(data) || data[next] != delimiter || len(cell) > f.opt.MaxField {
+				var err error
+				if cell, from, next, err = p.field(at); err != nil {
+					return nil, nil, err
+				}
 			}
 			if column >= len(f.names) {
 				return nil, nil, p.ragged(start, from)
