@@ -8,7 +8,7 @@ import (
 
 // Node is where a part of a Spec was written. It is zero for one built in Go.
 type Node struct {
-	Range diag.Range            // the whole block or expression
+	Range diag.Range            // a block's header, or an expression
 	at    map[string]diag.Range // its arguments, by name
 }
 
