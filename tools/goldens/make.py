@@ -1,4 +1,5 @@
 """Rewrites the golden files: `python tools/goldens/make.py [family ...]`, all families when none is named."""
+import importlib
 import os
 import sys
 import time
@@ -17,8 +18,7 @@ LARGEST = 200_000  # bytes; a larger golden is too large to read in a review
 
 def documents(family):
     """(path relative to the repository, document) of every golden file of a family."""
-    sys.path.insert(0, HERE) if HERE not in sys.path else None
-    yield from __import__(family).make()
+    yield from importlib.import_module(family).make()
 
 
 def write(path, document):
