@@ -71,6 +71,10 @@ func (f *Flat) Cost(i int) (flops, bytes int64) {
 	return 0, bytes
 }
 
+// total is the cost of a body, kept since bodies may stand in bodies, each many
+// times.
+type total struct{ flops, bytes int64 }
+
 // ScanSteps returns how often scan node i runs its body.
 func (f *Flat) ScanSteps(i int) int64 {
 	n := &f.Nodes[i]
@@ -84,6 +88,9 @@ func (f *Flat) ScanSteps(i int) int64 {
 
 // Total returns the cost of all nodes together.
 func (f *Flat) Total() (flops, bytes int64) {
+	if f.total != nil {
+		return f.total.flops, f.total.bytes
+	}
 	for i := range f.Nodes {
 		a, b := f.Cost(i)
 		flops, bytes = plus(flops, a), plus(bytes, b)

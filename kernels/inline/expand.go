@@ -42,6 +42,16 @@ func (x *flattener) flatten(v visit) (*Flat, error) {
 	return e.out, nil
 }
 
+// body is flatten for what stands behind a node.
+func (x *flattener) body(v visit) (*Flat, error) {
+	f, err := x.flatten(v)
+	if err == nil && f.total == nil {
+		flops, bytes := f.Total()
+		f.total = &total{flops, bytes}
+	}
+	return f, err
+}
+
 func (e *expansion) value(t graph.Type) graph.ValueID {
 	e.out.Types = append(e.out.Types, t)
 	return graph.ValueID(len(e.out.Types) - 1)
@@ -89,7 +99,7 @@ func (e *expansion) node(v visit, n *graph.Node, in []graph.ValueID, types []gra
 		return nil, err
 	}
 	if call.scan {
-		body, err := e.flatten(c)
+		body, err := e.body(c)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +118,7 @@ func (e *expansion) node(v visit, n *graph.Node, in []graph.ValueID, types []gra
 	below := graph.JoinPath(path, call.scope)
 	var results []graph.ValueID
 	if e.keep != nil && e.keep(c.f) {
-		body, err := e.flatten(c)
+		body, err := e.body(c)
 		if err != nil {
 			return nil, err
 		}

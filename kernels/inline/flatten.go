@@ -24,8 +24,11 @@ type Flat struct {
 	// scopes of the calls around it, joined; "" at the top.
 	Scopes []string
 	// Bodies holds, by the number of its node, the flat callee of every scan
-	// and of every call that was kept. Nodes with one callee share one Flat.
+	// and of every call that was kept. Nodes with one callee share one Flat,
+	// which is not to be edited.
 	Bodies map[int]*Flat
+
+	total *total // of a body
 }
 
 // Keep says of the function that a call resolves to whether the call stays a
