@@ -212,9 +212,13 @@ func digestOf(digests ...string) string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
+// errShort is given by readGrowing, as it is, where the input ends too early. A
+// damaged compressed stream is another error.
+var errShort = errors.New("the input ends too early")
+
 // readGrowing reads exactly n bytes, taking memory only as they arrive, so
 // that a header cannot ask for more than the file holds. It returns what it
-// got with io.ErrUnexpectedEOF if there are fewer.
+// got with errShort if there are fewer.
 func readGrowing(ctx context.Context, r io.Reader, n int64) ([]byte, error) {
 	const first = 4 << 20
 	buf := make([]byte, 0, min(n, first))
@@ -231,7 +235,7 @@ func readGrowing(ctx context.Context, r io.Reader, n int64) ([]byte, error) {
 		got, err := io.ReadFull(r, buf[at:cap(buf)])
 		buf = buf[:at+got]
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return buf, io.ErrUnexpectedEOF
+			return buf, errShort
 		}
 		if err != nil {
 			return nil, err

@@ -3,7 +3,6 @@ package data
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -57,7 +56,7 @@ func decodeIDX(ctx context.Context, s *stream, name string, limits Limits) (*Col
 			At(at(int(got))).Hint("The file was cut off; fetch or copy it again.")
 	}
 	magic, err := readGrowing(ctx, s, 4)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && err != errShort {
 		return nil, err
 	}
 	if len(magic) >= 2 && (magic[0] != 0 || magic[1] != 0) || len(magic) == 4 && (idxSizes[magic[2]] == 0 || magic[3] == 0) {
@@ -72,7 +71,7 @@ func decodeIDX(ctx context.Context, s *stream, name string, limits Limits) (*Col
 		return nil, diag.Errorf("idx_dimensions", "%s has %d dimensions", s.name, dims).At(at(3)).Hint("At most %d are read.", idxMaxDims)
 	}
 	header, err := readGrowing(ctx, s, int64(4*dims))
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == errShort {
 		return nil, truncated("header", int64(4+len(header)), int64(4+4*dims))
 	}
 	if err != nil {
@@ -96,7 +95,7 @@ func decodeIDX(ctx context.Context, s *stream, name string, limits Limits) (*Col
 		return nil, tooLarge(s.name, limits)
 	}
 	raw, err := readGrowing(ctx, s, size)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == errShort {
 		return nil, truncated(fmt.Sprintf("values (its header says %v)", shape), int64(4+4*dims+len(raw)), int64(4+4*dims)+size)
 	}
 	if err != nil {

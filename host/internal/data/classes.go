@@ -1,0 +1,181 @@
+package data
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// Classes is the class of each row: a column seen as one of few values.
+type Classes struct {
+	Of    []int32  // of each row
+	Names []string // of the classes: numbers ascending, false before true, strings sorted
+	about string   // the column, for messages
+}
+
+// ClassesOf makes classes of a column of whole numbers, truth values or strings. A
+// missing value or a column of another kind is an error.
+func ClassesOf(c *Column) (*Classes, error) {
+	if len(c.Shape) > 0 || c.Type.Float() {
+		return nil, diag.Errorf("not_classes", "column %q (%v) cannot be used as classes", c.Name, c.Field()).
+			Hint("Classes are whole numbers, true and false, or strings, one a row. Make buckets of a number first.")
+	}
+	for i := range c.rows {
+		if c.Missing.Get(i) {
+			return nil, diag.Errorf("class_missing", "column %q has no value in row %d, so the row has no class", c.Name, i+1).
+				Hint("Remove the rows without one, or fill them in first.")
+		}
+	}
+	k := &Classes{Of: make([]int32, c.rows), about: c.Name}
+	if c.Type == String {
+		seen := make([]bool, len(c.dict))
+		for _, code := range c.Codes() {
+			seen[code] = true
+		}
+		for code, s := range c.dict {
+			if seen[code] {
+				k.Names = append(k.Names, s)
+			}
+		}
+		slices.Sort(k.Names)
+		number := make([]int32, len(c.dict))
+		for code, s := range c.dict {
+			if at, found := slices.BinarySearch(k.Names, s); found {
+				number[code] = int32(at)
+			}
+		}
+		for i, code := range c.Codes() {
+			k.Of[i] = number[code]
+		}
+		return k, nil
+	}
+	values := c.GatherInt64(nil, allRows(c.rows))
+	distinct := slices.Compact(slices.Sorted(slices.Values(values)))
+	for i, v := range values {
+		at, _ := slices.BinarySearch(distinct, v)
+		k.Of[i] = int32(at)
+	}
+	for _, v := range distinct {
+		name := strconv.FormatInt(v, 10)
+		if c.Type == Bool {
+			name = strconv.FormatBool(v == 1)
+		}
+		k.Names = append(k.Names, name)
+	}
+	return k, nil
+}
+
+// At returns the classes of the given rows, with the same names.
+func (k *Classes) At(rows []int64) *Classes {
+	out := &Classes{Of: make([]int32, len(rows)), Names: k.Names, about: k.about}
+	for i, r := range rows {
+		out.Of[i] = k.Of[r]
+	}
+	return out
+}
+
+// Counts returns the rows of each class.
+func (k *Classes) Counts() []int {
+	counts := make([]int, len(k.Names))
+	for _, c := range k.Of {
+		counts[c]++
+	}
+	return counts
+}
+
+// rows lists the rows of each class in ascending order.
+func (k *Classes) rows() [][]int64 {
+	out := make([][]int64, len(k.Names))
+	for r, c := range k.Of {
+		out[c] = append(out[c], int64(r))
+	}
+	return out
+}
+
+func (k *Classes) tooFew(class, rows int, purpose string) error {
+	counted := fmt.Sprintf("%d rows", rows)
+	if rows == 1 {
+		counted = "one row"
+	}
+	return diag.Errorf("too_few_rows", "class %q of column %q has %s, too few to %s", k.Names[class], k.about, counted, purpose).
+		Hint("Add examples of the class, join it with another one, or remove its rows; or do not stratify.")
+}
+
+// BalancedWeights returns weights that let every class count the same in a mean: n / (classes *
+// rows of the class), as scikit-learn's "balanced". A class without rows has weight 0 and is
+// not counted among the classes.
+func (k *Classes) BalancedWeights() []float64 {
+	counts := k.Counts()
+	present := 0
+	for _, n := range counts {
+		if n > 0 {
+			present++
+		}
+	}
+	weights := make([]float64, len(counts))
+	for c, n := range counts {
+		if n > 0 {
+			weights[c] = float64(len(k.Of)) / (float64(present) * float64(n))
+		}
+	}
+	return weights
+}
+
+// OverSample lists all rows, and rows of the smaller classes again, drawn at
+// random with replacement, until each class has ratio times (rounded down) the rows of
+// the largest. ratio is above 0 and at most 1.
+func (k *Classes) OverSample(ratio float64, seed uint64) ([]int64, error) {
+	if err := checkRatio(ratio); err != nil {
+		return nil, err
+	}
+	counts := k.Counts()
+	if len(counts) == 0 {
+		return nil, nil
+	}
+	target := int(ratio * float64(slices.Max(counts)))
+	out := allRows(len(k.Of))
+	for c, rows := range k.rows() {
+		key := graph.DeriveKey(seed, "data/oversample", c)
+		for i := len(rows); i < target && len(rows) > 0; i++ {
+			out = append(out, rows[below(key, uint64(i), uint64(len(rows)))])
+		}
+	}
+	return out, nil
+}
+
+// UnderSample lists rows so that no class has more than those of the smallest
+// divided by ratio (rounded down), drawn at random without replacement, in
+// ascending order.
+func (k *Classes) UnderSample(ratio float64, seed uint64) ([]int64, error) {
+	if err := checkRatio(ratio); err != nil {
+		return nil, err
+	}
+	smallest := 0
+	for _, n := range k.Counts() {
+		if n > 0 && (smallest == 0 || n < smallest) {
+			smallest = n
+		}
+	}
+	most := int(min(float64(smallest)/ratio, float64(len(k.Of))))
+	var out []int64
+	for c, rows := range k.rows() {
+		if len(rows) > most {
+			shuffle(graph.DeriveKey(seed, "data/undersample", c), rows)
+			rows = rows[:most]
+		}
+		out = append(out, rows...)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func checkRatio(ratio float64) error {
+	if ratio > 0 && ratio <= 1 {
+		return nil
+	}
+	return diag.Errorf("sampling_ratio", "the sampling ratio is %v", ratio).
+		Hint("It is the rows of the smaller classes for each row of the largest: above 0 and at most 1, which makes them equal.")
+}
