@@ -278,6 +278,16 @@ func (r *Reader) Close() error {
 	return err
 }
 
+// isFile reports whether the checkpoint is read from the file that st describes.
+func (r *Reader) isFile(st os.FileInfo) bool {
+	f, ok := r.src.(*os.File)
+	if !ok {
+		return false
+	}
+	own, err := f.Stat()
+	return err == nil && os.SameFile(own, st)
+}
+
 // Root returns the digest that identifies what the checkpoint holds: manifest,
 // names, types, shapes and every logical byte, however they are compressed.
 func (r *Reader) Root() Digest { return r.foot.root }

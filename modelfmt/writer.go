@@ -24,7 +24,8 @@ type WriterOptions struct {
 	// chunks of memory.
 	Workers int
 	// ChunkSize is the logical bytes of a chunk, a power of two from 4 KiB to
-	// 16 MiB; default 1 MiB. It is the grain of lazy reading.
+	// 16 MiB; default that of Base, or 1 MiB. It is the grain of lazy reading.
+	// Chunks are compared with Base's only when the sizes are equal.
 	ChunkSize int
 	// Base makes a delta checkpoint: tensors that Base holds under the same
 	// name, type and shape are stored as differences where that is smaller.
@@ -64,6 +65,9 @@ type Writer struct {
 // closed.
 func NewWriter(out io.Writer, opts WriterOptions) (*Writer, error) {
 	log2 := uint8(defaultChunk)
+	if opts.Base != nil && opts.ChunkSize == 0 {
+		log2 = opts.Base.index.chunkLog2
+	}
 	if n := opts.ChunkSize; n != 0 {
 		for log2 = minChunkLog2; log2 <= maxChunkLog2 && n != 1<<log2; log2++ {
 		}
@@ -132,6 +136,9 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 	mode, keep := fs.FileMode(0o644), false
 	if st, err := fsys.Stat(real); err == nil {
 		mode, keep = st.Mode().Perm(), true
+		if opts.Base != nil && opts.Base.isFile(st) {
+			return giveUp(&InputError{"base", "it lies at this very path, and its delta would replace it; write the delta elsewhere"})
+		}
 	}
 	var tag [8]byte
 	rand.Read(tag[:])
