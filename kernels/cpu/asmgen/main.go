@@ -21,6 +21,7 @@ var files = []struct {
 	emit func(*gen)
 }{
 	{"gemm", gemmFile},
+	{"vec", vecFile},
 }
 
 func main() {

@@ -37,10 +37,11 @@ type gen struct {
 
 	labels int
 	consts map[constKey]operand.Mem
+	tables map[constKey]operand.Mem
 }
 
 func newGen(w width) *gen {
-	return &gen{Context: build.NewContext(), width: w, consts: map[constKey]operand.Mem{}}
+	return &gen{Context: build.NewContext(), width: w, consts: map[constKey]operand.Mem{}, tables: map[constKey]operand.Mem{}}
 }
 
 // label returns a label that is unique in the file.

@@ -1,0 +1,68 @@
+package vec
+
+import "github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+
+// Shapes of kernels. The length of dst (of y in Axpy) is the number of
+// elements; the other arguments must be at least as long and may be dst
+// itself, but must not overlap it otherwise.
+type (
+	Unary   = func(dst, x []float32)
+	Binary  = func(dst, x, y []float32)
+	Ternary = func(dst, x, y, z []float32)
+	Scalar  = func(dst, x []float32, s float32)
+	Scalar2 = func(dst, x []float32, a, b float32)
+	Reduce  = func(x []float32) float32
+	Compare = func(dst []uint8, x, y []float32)
+)
+
+// Kernels are the kernels of one instruction set.
+type Kernels struct {
+	Level isa.Level
+
+	Add, Sub, Mul, Div Binary
+	Max, Min           Binary // NaN where either operand is NaN
+
+	AddScalar, SubScalar, MulScalar, DivScalar Scalar // x op s
+	MaxScalar, MinScalar                       Scalar
+	ScalarSub, ScalarDiv                       Scalar // s op x
+
+	Neg, Abs, Square, Sqrt, Rsqrt   Unary // Rsqrt is 1/sqrt(x), both rounded
+	ReLU                            Unary // keeps NaN
+	Exp, Expm1, Log, Log1p          Unary
+	Tanh, Sigmoid, Erf              Unary
+	Gelu                            Unary  // x*Phi(x), exact form
+	ReLUGrad, TanhGrad, SigmoidGrad Binary // dy times the derivative, from dy and the function's value
+	GeluGrad                        Binary // from dy and the function's argument
+
+	FMA        Ternary // x*y + z
+	Axpy       Scalar  // y += a*x
+	ScaleShift Scalar2 // a*x + b
+	SubTwo     Scalar2 // (x-a) - b
+
+	Sum          Reduce
+	MaxOf, MinOf Reduce // -Inf and +Inf of nothing; NaN if any element is
+	Dot          func(x, y []float32) float32
+
+	Equal, NotEqual, Less, LessEqual Compare // 1 or 0
+	Select                           func(dst []float32, cond []uint8, x, y []float32)
+
+	ToBF16   func(dst []uint16, x []float32) // to nearest even
+	FromBF16 func(dst []float32, x []uint16)
+	ToF16    func(dst []uint16, x []float32) // to nearest even
+	FromF16  func(dst []float32, x []uint16)
+	ToF64    func(dst []float64, x []float32)
+	FromF64  func(dst []float32, x []float64)
+
+	QuantizeI8   func(dst []int8, x []float32, scale float32) // round(x*scale) to nearest even, saturated; NaN is 0
+	DequantizeI8 func(dst []float32, x []int8, scale float32)
+	FromU8       func(dst []float32, x []uint8, scale float32)
+
+	softmaxRows func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int, scale float32)
+	rowStats    func(x, most, sums []float32, rows, cols, xLD int)
+	colSums     func(dst, x []float32, rows, ld int)
+	transpose   func(dst []float32, dstLD int, src []float32, srcLD, rows, cols int)
+}
+
+// For returns the kernels of a level, or the best ones below it that the
+// build has.
+func For(level isa.Level) *Kernels { return forLevel(level) }
