@@ -1,10 +1,141 @@
 package graph
 
-import "strconv"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
 
-// The composites of hone. A composite's body is its meaning; a backend may use
-// a kernel of its own only where the body equals the one written here.
+// A composite's body is its meaning; a backend may use a kernel of its own
+// only where the body equals the one written here (TrustedComposite).
 
+// Composite calls a function that is identified by name (namespace/name@version)
+// and attrs and defined by body. The function is traced once per module,
+// attribute list and operand types; attrs are sorted by name.
+func (b *Builder) Composite(name string, attrs []NamedAttr, args []Value, body func(b *Builder, args []Value) []Value) []Value {
+	return b.CompositeWithGradient(name, attrs, args, body, nil)
+}
+
+// CompositeWithGradient is Composite for a function that has a gradient of its
+// own, used instead of differentiating the body. From the inputs, the outputs
+// and the gradients of the floating-point outputs, gradient makes the
+// gradients of the floating-point inputs, all in order.
+func (b *Builder) CompositeWithGradient(name string, attrs []NamedAttr, args []Value, body func(b *Builder, args []Value) []Value,
+	gradient func(b *Builder, ins, outs, douts []Value) []Value) []Value {
+	fail := []Value{{b: b, id: -1}}
+	if !b.owns(args...) {
+		return fail
+	}
+	if err := checkCompositeName(name); err != nil {
+		b.Failf("%v", err)
+		return fail
+	}
+	attrs = slices.Clone(attrs)
+	slices.SortFunc(attrs, func(x, y NamedAttr) int { return strings.Compare(x.Name, y.Name) })
+	ins := make([]Type, len(args))
+	for i, v := range args {
+		ins[i] = v.Type()
+	}
+	f := b.module.instance(name, attrs, ins)
+	if f == nil {
+		var err error
+		if f, err = traceComposite(b.module, name, attrs, ins, body, gradient); err != nil {
+			b.Failf("%v", err)
+			return fail
+		}
+	}
+	return b.Apply(OpCall, &CallAttrs{Callee: f.Name}, args...)
+}
+
+// instance returns the function of that composite for those operand types.
+func (m *Module) instance(name string, attrs []NamedAttr, ins []Type) *Func {
+	i := slices.IndexFunc(m.Funcs, func(f *Func) bool {
+		return f.Composite != nil && f.Composite.Name == name && slices.Equal(f.Composite.Attrs, attrs) &&
+			slices.EqualFunc(f.Params, ins, func(p Param, t Type) bool { return p.Type.Equal(t) })
+	})
+	if i < 0 {
+		return nil
+	}
+	return m.Funcs[i]
+}
+
+// freeInstance returns the first name#n that no function has.
+func (m *Module) freeInstance(name string) string {
+	n := 0
+	for _, f := range m.Funcs {
+		if rest, ok := strings.CutPrefix(f.Name, name+"#"); ok {
+			if i, err := strconv.Atoi(rest); err == nil {
+				n = max(n, i+1)
+			}
+		}
+	}
+	return fmt.Sprintf("%s#%d", name, n)
+}
+
+func traceComposite(m *Module, name string, attrs []NamedAttr, ins []Type, body func(*Builder, []Value) []Value,
+	gradient func(b *Builder, ins, outs, douts []Value) []Value) (*Func, error) {
+	s := NewBuilder(m, "", Any)
+	s.fn.Composite = &Composite{Name: name, Attrs: attrs}
+	in := make([]Value, len(ins))
+	for i, t := range ins {
+		in[i] = s.Input("x"+strconv.Itoa(i), t)
+	}
+	outs := body(s, in)
+	for i, v := range outs {
+		s.Output("y"+strconv.Itoa(i), v)
+	}
+	if gradient != nil && s.err == nil {
+		g, err := traceGradient(m, name, attrs, ins, outs, gradient)
+		if err != nil {
+			return nil, err
+		}
+		s.fn.Composite.Gradient = g.Name
+	}
+	s.fn.Name = m.freeInstance(name)
+	return s.Finish()
+}
+
+// traceGradient traces the gradient of a composite, which stands before it.
+func traceGradient(m *Module, name string, attrs []NamedAttr, ins []Type, outs []Value,
+	gradient func(b *Builder, ins, outs, douts []Value) []Value) (*Func, error) {
+	base, version, _ := strings.Cut(name, "@")
+	name = base + ".gradient@" + version
+	s := NewBuilder(m, m.freeInstance(name), Any)
+	s.fn.Composite = &Composite{Name: name, Attrs: attrs}
+	var x, y, dy []Value
+	for i, t := range ins {
+		x = append(x, s.Input("x"+strconv.Itoa(i), t))
+	}
+	for i, v := range outs {
+		y = append(y, s.Input("y"+strconv.Itoa(i), v.Type()))
+	}
+	for i, v := range outs {
+		if v.DType().IsFloat() {
+			dy = append(dy, s.Input("dy"+strconv.Itoa(i), v.Type()))
+		}
+	}
+	dx := gradient(s, x, y, dy)
+	k := 0
+	for i, t := range ins {
+		if !t.DType.IsFloat() {
+			continue
+		}
+		if k < len(dx) && dx[k].ok() && !dx[k].Type().Equal(t) {
+			s.Failf("the gradient of input %d of %s is %v and must be %v", i, name, dx[k].Type(), t)
+		}
+		if k < len(dx) {
+			s.Output("dx"+strconv.Itoa(i), dx[k])
+		}
+		k++
+	}
+	if k != len(dx) {
+		s.Failf("the gradient of %s gives %d values for %d floating-point inputs", name, len(dx), k)
+	}
+	return s.Finish()
+}
+
+// composite1 calls a composite of hone with one result.
 func composite1(name string, attrs []NamedAttr, body func(b *Builder, x []Value) []Value, args ...Value) Value {
 	if len(args) == 0 || args[0].b == nil {
 		return Value{}

@@ -10,14 +10,23 @@ const MaxRank = 8
 
 // inferContext is what a shape rule may look at beside the operands.
 type inferContext struct {
-	module *Module
-	mode   Mode
+	module  *Module
+	mode    Mode
+	resolve func(name string, mode Mode) *Func // nil without a module
 }
 
 // InferTypes returns the result types of op applied to operands of types in,
 // or an error that says which rule they break. The module and mode are needed
 // for calls and named constants alone and may be nil and Any otherwise.
 func InferTypes(m *Module, mode Mode, op Op, in []Type, a Attrs) ([]Type, error) {
+	c := inferContext{module: m, mode: mode}
+	if m != nil {
+		c.resolve = m.Resolve
+	}
+	return c.infer(op, in, a)
+}
+
+func (c *inferContext) infer(op Op, in []Type, a Attrs) ([]Type, error) {
 	if !op.Valid() {
 		return nil, fmt.Errorf("unknown op %d", op)
 	}
@@ -33,7 +42,7 @@ func InferTypes(m *Module, mode Mode, op Op, in []Type, a Attrs) ([]Type, error)
 			return nil, fmt.Errorf("%s: operand %d has no valid element type", d.Name, i)
 		}
 	}
-	out, err := d.infer(&inferContext{m, mode}, in, a)
+	out, err := d.infer(c, in, a)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Name, err)
 	}
@@ -439,7 +448,7 @@ func inferSlice(_ *inferContext, in []Type, a Attrs) ([]Type, error) {
 					return nil, fmt.Errorf("axis %d: a strided slice of a symbolic extent: %w", i, err)
 				}
 			} else {
-				n = N((v + st - 1) / st)
+				n = N(v/st + min(v%st, 1))
 			}
 		}
 		if v, ok := n.Const(); ok && v < 0 {
@@ -872,10 +881,10 @@ func inferWindowGrad(_ *inferContext, in []Type, a Attrs) ([]Type, error) {
 }
 
 func (c *inferContext) callee(name string) (*Func, error) {
-	if c.module == nil {
+	if c.resolve == nil {
 		return nil, fmt.Errorf("calls %q without a module", name)
 	}
-	f := c.module.Resolve(name, c.mode)
+	f := c.resolve(name, c.mode)
 	if f == nil {
 		return nil, fmt.Errorf("calls %q, which the module lacks for mode %v", name, c.mode)
 	}
@@ -914,7 +923,7 @@ func inferScan(c *inferContext, in []Type, a Attrs) ([]Type, error) {
 		return nil, err
 	}
 	fixed := k.Carries + k.Consts
-	if k.Carries < 0 || k.Consts < 0 || int64(len(in)) < fixed || len(in) != len(f.Params) || int64(len(f.Results)) < k.Carries {
+	if k.Carries < 0 || k.Consts < 0 || k.Carries > int64(len(in)) || k.Consts > int64(len(in)) || int64(len(in)) < fixed || len(in) != len(f.Params) || int64(len(f.Results)) < k.Carries {
 		return nil, fmt.Errorf("%q with %d carries and %d constants does not fit %d operands", k.Callee, k.Carries, k.Consts, len(in))
 	}
 	length := N(k.Length)

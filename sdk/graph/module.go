@@ -107,57 +107,94 @@ func (m *Module) Add(f *Func) error {
 	return nil
 }
 
-// Merge adds the functions and constants of other, each under the prefix that
-// rename gives its name. A nil rename keeps the names.
+// Merge adds the functions and constants of other, each under the name that
+// rename gives it; a nil rename keeps the names. Instances of composites keep
+// their composite's name and are shared where the module has an equal one.
+// Where it fails m may hold a part of other.
 func (m *Module) Merge(other *Module, rename func(string) string) error {
 	if rename == nil {
 		rename = func(s string) string { return s }
 	}
 	for name, t := range other.Consts {
 		n := rename(name)
-		if _, ok := m.Consts[n]; ok {
-			return fmt.Errorf("the module already has a constant %q", n)
+		if u, ok := m.Consts[n]; ok && !u.equal(t) {
+			return fmt.Errorf("the module already has another constant %q", n)
 		}
 		m.Consts[n] = t
 	}
+	instances := map[string]string{} // names of other's composites -> names in m
+	function := func(s string) string {
+		if n, ok := instances[s]; ok {
+			return n
+		}
+		if s == "" {
+			return ""
+		}
+		return rename(s)
+	}
+	var here map[[32]byte]string // digests of m's composites
 	for _, f := range other.Funcs {
-		g := f.Clone()
-		g.Name = rename(g.Name)
-		if g.Composite != nil && g.Composite.Gradient != "" {
-			g.Composite.Gradient = rename(g.Composite.Gradient)
+		if f.Composite == nil {
+			if err := m.Add(renamed(f, rename(f.Name), function, rename)); err != nil {
+				return err
+			}
+			continue
 		}
-		for i := range g.Params {
-			if d := g.Params[i].Decl; d != nil {
-				for _, ref := range []*string{&d.Initializer, &d.Regularizer, &d.Constraint} {
-					if *ref != "" {
-						*ref = rename(*ref)
-					}
+		if here == nil {
+			here = map[[32]byte]string{}
+			d := digester{m: m, done: map[*Func]*[32]byte{}}
+			for _, g := range m.Funcs {
+				if g.Composite != nil {
+					here[d.fn(g)] = g.Name
 				}
 			}
 		}
-		for i := range g.Nodes {
-			switch a := g.Nodes[i].Attrs.(type) {
-			case *CallAttrs:
-				c := *a
-				c.Callee = rename(c.Callee)
-				g.Nodes[i].Attrs = &c
-			case *ScanAttrs:
-				c := *a
-				c.Callee = rename(c.Callee)
-				g.Nodes[i].Attrs = &c
-			case *ConstantAttrs:
-				if a.Ref != "" {
-					c := *a
-					c.Ref = rename(c.Ref)
-					g.Nodes[i].Attrs = &c
-				}
-			}
+		sum := FuncDigest(other, f)
+		if n, ok := here[sum]; ok {
+			instances[f.Name] = n
+			continue
 		}
-		if err := m.Add(g); err != nil {
+		n := m.freeInstance(f.Composite.Name)
+		instances[f.Name], here[sum] = n, n
+		if err := m.Add(renamed(f, n, function, rename)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// renamed returns a copy of f under another name, with the names of the
+// functions and constants that it refers to changed.
+func renamed(f *Func, name string, function, constant func(string) string) *Func {
+	g := f.Clone()
+	g.Name = name
+	if g.Composite != nil {
+		g.Composite.Gradient = function(g.Composite.Gradient)
+	}
+	for i := range g.Params {
+		if d := g.Params[i].Decl; d != nil {
+			d.Initializer, d.Regularizer, d.Constraint = function(d.Initializer), function(d.Regularizer), function(d.Constraint)
+		}
+	}
+	for i := range g.Nodes {
+		switch a := g.Nodes[i].Attrs.(type) {
+		case *CallAttrs:
+			c := *a
+			c.Callee = function(c.Callee)
+			g.Nodes[i].Attrs = &c
+		case *ScanAttrs:
+			c := *a
+			c.Callee = function(c.Callee)
+			g.Nodes[i].Attrs = &c
+		case *ConstantAttrs:
+			if a.Ref != "" {
+				c := *a
+				c.Ref = constant(c.Ref)
+				g.Nodes[i].Attrs = &c
+			}
+		}
+	}
+	return g
 }
 
 // Clone returns a copy whose functions may be edited; constants and attributes

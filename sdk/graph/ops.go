@@ -113,7 +113,9 @@ const (
 type OpDef struct {
 	Name    string
 	Version int
-	Class   Class
+	// Since is the IR version that brought the op.
+	Since int
+	Class Class
 	// MinArgs and MaxArgs bound the operands; MaxArgs -1 means any number.
 	MinArgs, MaxArgs int
 	// Shaped counts the leading operands that are data; those behind it are
@@ -131,7 +133,7 @@ var opTable = makeTable()
 func makeTable() *[numOps]OpDef {
 	t := new([numOps]OpDef)
 	def := func(op Op, name string, class Class, minArgs, maxArgs int, newAttrs func() Attrs, infer func(*inferContext, []Type, Attrs) ([]Type, error)) {
-		t[op] = OpDef{Name: name, Version: 1, Class: class, MinArgs: minArgs, MaxArgs: maxArgs, Shaped: -1, NewAttrs: newAttrs, infer: infer}
+		t[op] = OpDef{Name: name, Version: 1, Since: 1, Class: class, MinArgs: minArgs, MaxArgs: maxArgs, Shaped: -1, NewAttrs: newAttrs, infer: infer}
 		if newAttrs != nil {
 			t[op].attrs = attrFields(newAttrs())
 		}

@@ -1,9 +1,11 @@
 package graph
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Tensor is a constant: element type, concrete extents, and its elements in
@@ -69,6 +71,10 @@ func ScalarOf(d DType, v float64) *Tensor {
 
 // Type returns the tensor's type.
 func (t *Tensor) Type() Type { return Type{DType: t.DType, Shape: ShapeOf(t.Shape...)} }
+
+func (t *Tensor) equal(u *Tensor) bool {
+	return t.DType == u.DType && slices.Equal(t.Shape, u.Shape) && bytes.Equal(t.Data, u.Data)
+}
 
 // Len returns the number of elements.
 func (t *Tensor) Len() int {

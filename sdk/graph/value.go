@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 )
@@ -84,8 +85,19 @@ func (v Value) ConstDim(axis int) int64 {
 	return n
 }
 
-// Const returns a literal.
-func (b *Builder) Const(t *Tensor) Value { return b.apply1(OpConstant, &ConstantAttrs{Value: t}) }
+// Const returns a constant: a literal up to MaxLiteral bytes, beyond that a
+// named tensor of the module, whose name comes from its contents.
+func (b *Builder) Const(t *Tensor) Value {
+	if t == nil || len(t.Data) <= MaxLiteral {
+		return b.apply1(OpConstant, &ConstantAttrs{Value: t})
+	}
+	w := canonWriter{}
+	w.tensor(t)
+	sum := sha256.Sum256(w.b)
+	name := fmt.Sprintf("const.%x", sum[:12])
+	b.module.Consts[name] = t
+	return b.apply1(OpConstant, &ConstantAttrs{Ref: name, To: t.DType, Dims: slices.Clone(t.Shape)})
+}
 
 // Scalar returns a scalar literal of type d.
 func (b *Builder) Scalar(d DType, x float64) Value {
