@@ -11,8 +11,9 @@ type Limits struct {
 	Funcs int64
 	// Nodes of all functions as stored. Default 262,144.
 	Nodes int64
-	// Expanded counts the nodes of any one function after every call in it is
-	// replaced by the callee's body, a scan counting once. Default 2,097,152.
+	// Expanded counts the nodes of any one function, its calls among them, and
+	// those of every call's callee in turn; a scan's callee counts once.
+	// Default 2,097,152.
 	Expanded int64
 	// Depth of calls within calls. Default 256.
 	Depth int64
