@@ -50,3 +50,17 @@ func (g *gen) maskTable(n int) operand.Mem {
 	g.tables[key] = m
 	return m
 }
+
+// words is a vector of words in read-only memory.
+func (g *gen) words(name string, words []uint32) operand.Mem {
+	if m, ok := g.named[name]; ok {
+		return m
+	}
+	m := g.StaticGlobal(name + g.name)
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i, w := range words {
+		g.AddDatum(4*i, operand.U32(w))
+	}
+	g.named[name] = m
+	return m
+}

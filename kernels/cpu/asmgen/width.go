@@ -38,10 +38,11 @@ type gen struct {
 	labels int
 	consts map[constKey]operand.Mem
 	tables map[constKey]operand.Mem
+	named  map[string]operand.Mem
 }
 
 func newGen(w width) *gen {
-	return &gen{Context: build.NewContext(), width: w, consts: map[constKey]operand.Mem{}, tables: map[constKey]operand.Mem{}}
+	return &gen{Context: build.NewContext(), width: w, consts: map[constKey]operand.Mem{}, tables: map[constKey]operand.Mem{}, named: map[string]operand.Mem{}}
 }
 
 // label returns a label that is unique in the file.

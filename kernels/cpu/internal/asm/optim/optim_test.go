@@ -1,0 +1,146 @@
+package optim
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+)
+
+func forEachLevel(t *testing.T, f func(t *testing.T, k *Kernels)) {
+	for level := isa.Portable; level <= isa.AVX512; level++ {
+		t.Run(level.String(), func(t *testing.T) {
+			if level > isa.Detect() {
+				t.Skipf("this processor or build runs at most %v", isa.Detect())
+			}
+			f(t, For(level))
+		})
+	}
+}
+
+const (
+	rate, mom, eps, w1, w2, keep = 0.01, 0.9, 1e-7, 0.1, 0.001, 0.9996
+)
+
+// steps run each optimizer once, and once in float64 for one element.
+var steps = []struct {
+	name string
+	run  func(k *Kernels, w, m, v, g []float32)
+	want func(w, m, v, g float64) (float64, float64, float64)
+}{
+	{"SGD", func(k *Kernels, w, m, v, g []float32) { k.SGD(w, g, rate) },
+		func(w, m, v, g float64) (float64, float64, float64) { return w - rate*g, m, v }},
+	{"Momentum", func(k *Kernels, w, m, v, g []float32) { k.Momentum(w, m, g, rate, mom) },
+		func(w, m, v, g float64) (float64, float64, float64) { m = mom*m - rate*g; return w + m, m, v }},
+	{"Nesterov", func(k *Kernels, w, m, v, g []float32) { k.Nesterov(w, m, g, rate, mom) },
+		func(w, m, v, g float64) (float64, float64, float64) {
+			m = mom*m - rate*g
+			return w + mom*m - rate*g, m, v
+		}},
+	{"RMSprop", func(k *Kernels, w, m, v, g []float32) { k.RMSprop(w, v, g, rate, w1, eps) },
+		func(w, m, v, g float64) (float64, float64, float64) {
+			v = 0.9*v + w1*g*g
+			return w - rate*g/math.Sqrt(v+eps), m, v
+		}},
+	{"RMSpropMomentum", func(k *Kernels, w, m, v, g []float32) { k.RMSpropMomentum(w, m, v, g, rate, w1, eps, mom) },
+		func(w, m, v, g float64) (float64, float64, float64) {
+			v = 0.9*v + w1*g*g
+			m = mom*m + rate*g/math.Sqrt(v+eps)
+			return w - m, m, v
+		}},
+	{"Adam", func(k *Kernels, w, m, v, g []float32) { k.Adam(w, m, v, g, rate, w1, w2, eps) },
+		func(w, m, v, g float64) (float64, float64, float64) {
+			m, v = 0.9*m+w1*g, 0.999*v+w2*g*g
+			return w - rate*m/(math.Sqrt(v)+eps), m, v
+		}},
+	{"AdamW", func(k *Kernels, w, m, v, g []float32) { k.AdamW(w, m, v, g, rate, w1, w2, eps, keep) },
+		func(w, m, v, g float64) (float64, float64, float64) {
+			m, v = 0.9*m+w1*g, 0.999*v+w2*g*g
+			return w*keep - rate*m/(math.Sqrt(v)+eps), m, v
+		}},
+}
+
+func TestSteps(t *testing.T) {
+	const border = 20
+	forEachLevel(t, func(t *testing.T, k *Kernels) {
+		for _, s := range steps {
+			rng := rand.New(rand.NewPCG(1, 2))
+			for _, n := range []int{0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 20003} {
+				var arrays, before [4][]float32 // w, m, v, g
+				for a := range arrays {
+					arrays[a] = make([]float32, n+2*border)
+					for i := range arrays[a] {
+						x := float32(rng.NormFloat64())
+						if a == 2 {
+							x *= x
+						}
+						arrays[a][i] = x
+					}
+					before[a] = append([]float32(nil), arrays[a]...)
+				}
+				part := func(a int) []float32 { return arrays[a][border : border+n] }
+				s.run(k, part(0), part(1), part(2), part(3))
+				for i := range n + 2*border {
+					old := [3]float64{float64(before[0][i]), float64(before[1][i]), float64(before[2][i])}
+					want := old
+					if i >= border && i < border+n {
+						want[0], want[1], want[2] = s.want(old[0], old[1], old[2], float64(before[3][i]))
+					}
+					for a := range want {
+						got := float64(arrays[a][i])
+						if math.Abs(got-want[a]) > 4e-7*(math.Abs(want[a])+math.Abs(old[a])+0.1) {
+							t.Fatalf("%s: array %d, element %d of %d is %v, want %v", s.name, a, i-border, n, got, want[a])
+						}
+						if (i < border || i >= border+n) && arrays[a][i] != before[a][i] {
+							t.Fatalf("%s wrote outside of its range", s.name)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestAdamAlpha(t *testing.T) {
+	if got, want := AdamAlpha(0.001, 0.9, 0.999, 1), float32(0.001*math.Sqrt(0.001)/0.1); math.Abs(float64(got/want)-1) > 1e-6 {
+		t.Errorf("alpha of the first step is %v, want %v", got, want)
+	}
+	if got := AdamAlpha(0.001, 0.9, 0.999, 1e6); got != 0.001 {
+		t.Errorf("alpha of the millionth step is %v", got)
+	}
+}
+
+func TestShortArgumentsPanic(t *testing.T) {
+	forEachLevel(t, func(t *testing.T, k *Kernels) {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		long, short := make([]float32, 9), make([]float32, 8)
+		k.Adam(long, long, long, short, 1, 1, 1, 1)
+	})
+}
+
+func BenchmarkSteps(b *testing.B) {
+	const n = 4096
+	for _, level := range isa.Supported() {
+		k := For(level)
+		for _, s := range steps {
+			b.Run(level.String()+"/"+s.name, func(b *testing.B) {
+				var a [4][]float32
+				for i := range a {
+					a[i] = make([]float32, n)
+					for j := range a[i] {
+						a[i][j] = 1 / float32(j+1)
+					}
+				}
+				for b.Loop() {
+					s.run(k, a[0], a[1], a[2], a[3])
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/element")
+			})
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package optim
+
+import (
+	"math"
+
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+)
+
+// portable returns the steps in plain Go. The conversions keep products and
+// sums from being fused on some processors and not on others.
+func portable() *Kernels {
+	return &Kernels{
+		Level: isa.Portable,
+		SGD: func(w, g []float32, rate float32) {
+			for i := range w {
+				w[i] -= float32(rate * g[i])
+			}
+		},
+		Momentum: func(w, m, g []float32, rate, momentum float32) {
+			for i := range w {
+				m[i] = velocity(m[i], g[i], rate, momentum)
+				w[i] += m[i]
+			}
+		},
+		Nesterov: func(w, m, g []float32, rate, momentum float32) {
+			for i := range w {
+				m[i] = velocity(m[i], g[i], rate, momentum)
+				w[i] += velocity(m[i], g[i], rate, momentum)
+			}
+		},
+		RMSprop: func(w, v, g []float32, rate, weight, eps float32) {
+			for i := range w {
+				v[i] = average(v[i], g[i]*g[i], weight)
+				w[i] -= rate * g[i] / sqrt(v[i]+eps)
+			}
+		},
+		RMSpropMomentum: func(w, m, v, g []float32, rate, weight, eps, momentum float32) {
+			for i := range w {
+				v[i] = average(v[i], g[i]*g[i], weight)
+				m[i] = float32(momentum*m[i]) + rate*g[i]/sqrt(v[i]+eps)
+				w[i] -= m[i]
+			}
+		},
+		Adam: func(w, m, v, g []float32, alpha, weight1, weight2, eps float32) {
+			for i := range w {
+				w[i] -= adamStep(&m[i], &v[i], g[i], alpha, weight1, weight2, eps)
+			}
+		},
+		AdamW: func(w, m, v, g []float32, alpha, weight1, weight2, eps, keep float32) {
+			for i := range w {
+				w[i] = float32(w[i]*keep) - adamStep(&m[i], &v[i], g[i], alpha, weight1, weight2, eps)
+			}
+		},
+	}
+}
+
+func velocity(m, g, rate, momentum float32) float32 {
+	return float32(momentum*m) - float32(rate*g)
+}
+
+// average moves avg towards x.
+func average(avg, x, weight float32) float32 {
+	return avg + float32((float32(x)-avg)*weight)
+}
+
+func adamStep(m, v *float32, g, alpha, weight1, weight2, eps float32) float32 {
+	*m = average(*m, g, weight1)
+	*v = average(*v, g*g, weight2)
+	return alpha * *m / (sqrt(*v) + eps)
+}
+
+func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
