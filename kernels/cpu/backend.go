@@ -1,0 +1,91 @@
+package cpu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// Config says how the backend runs. The zero value is the default.
+type Config struct {
+	// Threads is the size of the team; 0 takes GOMAXPROCS.
+	Threads int
+	// Variant forces a kernel set: portable, avx2, avx512. Empty takes the
+	// environment variable HONE_CPU, else the best that the processor runs.
+	Variant string
+}
+
+// Backend runs graphs on the processor.
+type Backend struct {
+	level isa.Level
+	team  *team
+	gemm  *gemm.Kernels
+}
+
+var _ kernels.Backend = (*Backend)(nil)
+
+// New starts a backend with its team of threads. Close ends them.
+func New(c Config) (*Backend, error) {
+	if c.Variant == "" {
+		c.Variant = os.Getenv(isa.EnvVar)
+	}
+	level, err := isa.Select(c.Variant)
+	if err != nil {
+		return nil, err
+	}
+	if c.Threads < 0 || c.Threads > 1024 {
+		return nil, fmt.Errorf("%d threads; use 1 to 1024, or 0 for all processors", c.Threads)
+	}
+	if c.Threads == 0 {
+		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	return &Backend{level: level, team: newTeam(c.Threads), gemm: gemm.For(level)}, nil
+}
+
+// Close ends the team's threads. Sessions must not run afterwards.
+func (b *Backend) Close() error {
+	b.team.close()
+	return nil
+}
+
+// Name returns cpu.
+func (b *Backend) Name() string { return "cpu" }
+
+// Variant returns the kernel set in use.
+func (b *Backend) Variant() string { return b.level.String() }
+
+// Devices returns the processor.
+func (b *Backend) Devices() []kernels.Device {
+	return []kernels.Device{{Name: "cpu", Description: runtime.GOARCH + " processor", Threads: b.team.size}}
+}
+
+// Support reports every primitive as native but multi-replica all_reduce, which
+// compile refuses; composites run as their bodies.
+func (b *Backend) Support(op graph.Op, composite string) kernels.Support {
+	if composite != "" {
+		return kernels.Inlined
+	}
+	if op == graph.OpCall {
+		return kernels.Inlined
+	}
+	return kernels.Native
+}
+
+// NewPool opens the device, which is called cpu.
+func (b *Backend) NewPool(device string) (kernels.Pool, error) {
+	if device != "" && device != "cpu" {
+		return nil, fmt.Errorf("the cpu backend has one device, cpu, not %q", device)
+	}
+	return newPool(), nil
+}
+
+// Compile lowers the entry to a program.
+func (b *Backend) Compile(ctx context.Context, m *graph.Module, entry string, o kernels.Options) (kernels.Executable, error) {
+	return compile(ctx, b, m, entry, o)
+}

@@ -1,0 +1,377 @@
+package cpu
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// emit writes the instructions of every unit, in order.
+func (l *lowering) emit(ctx context.Context) error {
+	for i, u := range l.sched {
+		if i&63 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if u.loop {
+			if err := l.emitLoop(u); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := l.emitNode(u.nodes[0]); err != nil {
+			return err
+		}
+	}
+	for _, c := range l.copies {
+		from, to, n := l.slotOf(c.from), c.to, int(l.bytesOf(c.from))
+		l.prog.code = append(l.prog.code, instr{name: "copy", bytes: int64(2 * n), run: func(x *execution, tid, threads int) {
+			lo, hi := span(n, 4096, tid, threads)
+			if lo < hi {
+				copy(unsafe.Slice((*byte)(unsafe.Add(x.ptr(to), lo)), hi-lo), unsafe.Slice((*byte)(unsafe.Add(x.ptr(from), lo)), hi-lo))
+			}
+		}})
+	}
+	return nil
+}
+
+// slotOf returns the memory of a value that has some.
+func (l *lowering) slotOf(v graph.ValueID) slot {
+	r := l.root(v)
+	if l.slots[r] < 0 {
+		panic(fmt.Sprintf("cpu: value %d (root %d, %v) has no memory", v, r, l.f.Types[r]))
+	}
+	return l.slots[r]
+}
+
+// loopBuilder assigns registers to the values of one loop.
+type loopBuilder struct {
+	l        *lowering
+	u        *unit
+	loop     *loop
+	operand  map[graph.ValueID]int // operand that holds a value
+	sources  map[graph.ValueID]int // operand that a cheap source fills
+	free     []int
+	lastRead map[graph.ValueID]int
+	byReg    map[int]int // operand of each register, for reuse
+}
+
+func (l *lowering) emitLoop(u *unit) error {
+	order := l.loopOrder(u)
+	lb := &loopBuilder{
+		l: l, u: u, loop: &loop{n: u.numel, grain: block},
+		operand: map[graph.ValueID]int{}, sources: map[graph.ValueID]int{}, lastRead: map[graph.ValueID]int{},
+	}
+	if u.numel < 4*block {
+		lb.loop.grain = 16
+	}
+	for i, node := range order {
+		for _, a := range l.f.Nodes[node].Args {
+			lb.lastRead[l.root(a)] = i
+		}
+	}
+	in := instr{scope: l.r.scopes[order[0]]}
+	names := []string{}
+	for i, node := range order {
+		if err := lb.node(i, node); err != nil {
+			return err
+		}
+		n := &l.f.Nodes[node]
+		names = append(names, n.Op.String())
+		if n.Op.Def().Class == graph.Elementwise {
+			in.flops += int64(u.numel)
+		}
+	}
+	if len(lb.loop.operands) > maxLoopOperands {
+		return fmt.Errorf("a loop of %d operands", len(lb.loop.operands))
+	}
+	for _, o := range lb.loop.operands {
+		if o.reg < 0 {
+			in.bytes += int64(o.size * u.numel)
+		}
+	}
+	in.name = strings.Join(names, "+")
+	in.types = []string{l.f.Types[l.f.Nodes[order[len(order)-1]].Out].String()}
+	lp := lb.loop
+	if lp.n == 0 {
+		return nil
+	}
+	in.run = lp.run
+	l.prog.regs = max(l.prog.regs, lp.regs)
+	l.prog.code = append(l.prog.code, in)
+	return nil
+}
+
+func (b *loopBuilder) register(size int) int {
+	var r int
+	if k := len(b.free) - 1; k >= 0 {
+		r, b.free = b.free[k], b.free[:k]
+	} else {
+		r = b.loop.regs
+		b.loop.regs++
+	}
+	b.loop.operands = append(b.loop.operands, operand{reg: r, size: size})
+	return len(b.loop.operands) - 1
+}
+
+func (b *loopBuilder) memory(s slot, size int) int {
+	b.loop.operands = append(b.loop.operands, operand{reg: -1, slot: s, size: size})
+	return len(b.loop.operands) - 1
+}
+
+// node adds the op of one node.
+func (b *loopBuilder) node(at, node int) error {
+	l := b.l
+	n := &l.f.Nodes[node]
+	v := n.Out
+	t := l.f.Types[v]
+	stored := l.inMemory[v]
+	switch n.Op {
+	case graph.OpBroadcast, graph.OpIota:
+		// A copy unit: the source itself is written to memory.
+		src, invariant, err := b.source(v)
+		if err != nil {
+			return err
+		}
+		// An invariant source fills once a part, but memory must be filled throughout.
+		_ = invariant
+		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: b.memory(l.slotOf(v), t.DType.Size())})
+		return nil
+	case graph.OpRandomBits:
+		width := 1
+		for _, e := range extents(t)[1:] {
+			width *= e
+		}
+		src := &randomSource{key: l.slotOf(n.Args[0]), step: l.slotOf(n.Args[1]), index: l.slotOf(n.Args[2]), width: max(width, 1)}
+		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: b.result(v, stored)})
+		return nil
+	}
+	fn := elementwiseFunc(n, l.f.Types[n.Args[0]].DType, t.DType)
+	if fn == nil {
+		return &kernels.UnsupportedError{Backend: "cpu", Op: fmt.Sprintf("%v of %v", n.Op, l.f.Types[n.Args[0]]), Reason: "it has no kernel for the element type"}
+	}
+	fn = fastFunc(l.b, n, l.f.Types[n.Args[0]].DType, t.DType, fn)
+	args := [3]int{}
+	for i, a := range n.Args {
+		o, err := b.read(a)
+		if err != nil {
+			return err
+		}
+		args[i] = o
+	}
+	for i := len(n.Args); i < 3; i++ {
+		args[i] = args[0]
+	}
+	dst := b.result(v, stored)
+	b.loop.ops = append(b.loop.ops, loopOp{fn: fn, dst: dst, a: args[0], b: args[1], c: args[2]})
+	b.release(at, n)
+	return nil
+}
+
+// result returns the operand that a node writes.
+func (b *loopBuilder) result(v graph.ValueID, stored bool) int {
+	size := b.l.f.Types[v].DType.Size()
+	var o int
+	if stored {
+		o = b.memory(b.l.slotOf(v), size)
+	} else {
+		o = b.register(size)
+	}
+	b.operand[v] = o
+	return o
+}
+
+// release gives back the registers of values that nothing further reads.
+func (b *loopBuilder) release(at int, n *graph.Node) {
+	done := map[graph.ValueID]bool{}
+	for _, a := range n.Args {
+		r := b.l.root(a)
+		if o, ok := b.operand[r]; ok && b.lastRead[r] == at && !done[r] && b.loop.operands[o].reg >= 0 {
+			done[r] = true
+			b.free = append(b.free, b.loop.operands[o].reg)
+		}
+	}
+}
+
+// read returns the operand from which a node reads a value.
+func (b *loopBuilder) read(a graph.ValueID) (int, error) {
+	l := b.l
+	v := l.root(a)
+	if o, ok := b.operand[v]; ok {
+		return o, nil
+	}
+	if o, ok := b.sources[v]; ok {
+		return o, nil
+	}
+	d := l.def[v]
+	if d >= 0 && l.cheap(d) && l.slots[v] < 0 || d >= 0 && l.cheap(d) && numel(l.f.Types[v]) == 1 && b.u.numel != 1 {
+		src, invariant, err := b.source(v)
+		if err != nil {
+			return 0, err
+		}
+		// The register stays its own throughout, so that it can be filled once.
+		r := b.loop.regs
+		b.loop.regs++
+		b.loop.operands = append(b.loop.operands, operand{reg: r, size: l.f.Types[v].DType.Size()})
+		o := len(b.loop.operands) - 1
+		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: o, invariant: invariant})
+		b.sources[v] = o
+		return o, nil
+	}
+	o := b.memory(l.slotOf(v), l.f.Types[v].DType.Size())
+	b.sources[v] = o
+	return o, nil
+}
+
+// source makes the loop source of a cheap value, and says whether it gives the
+// same block everywhere.
+func (b *loopBuilder) source(v graph.ValueID) (loopSource, bool, error) {
+	l := b.l
+	n := &l.f.Nodes[l.def[v]]
+	t := l.f.Types[v]
+	switch n.Op {
+	case graph.OpConstant:
+		s := &literalSource{size: t.DType.Size()}
+		copy(s.bits[:], l.r.consts[v].Data)
+		return s, true, nil
+	case graph.OpIota:
+		ext := extents(t)
+		axis := int(n.Attrs.(*graph.IotaAttrs).Axis)
+		inner := 1
+		for _, e := range ext[axis+1:] {
+			inner *= e
+		}
+		return &iotaSource{dtype: t.DType, extent: max(ext[axis], 1), inner: max(inner, 1)}, false, nil
+	}
+	a := n.Attrs.(*graph.BroadcastAttrs)
+	from := l.f.Types[n.Args[0]]
+	base := l.root(n.Args[0])
+	if d := l.def[base]; d >= 0 && l.f.Nodes[d].Op == graph.OpConstant && numel(from) == 1 {
+		s := &literalSource{size: t.DType.Size()}
+		copy(s.bits[:], l.r.consts[base].Data)
+		return s, true, nil
+	}
+	if numel(from) == 1 {
+		return scalarSource{l.slotOf(base), t.DType.Size()}, true, nil
+	}
+	ext := extents(t)
+	in := extents(from)
+	stride := make([]int, len(ext))
+	step := 1
+	for i := len(in) - 1; i >= 0; i-- {
+		if in[i] != 1 {
+			stride[a.Dims[i]] = step
+		}
+		step *= in[i]
+	}
+	dims, strides := collapse(ext, stride)
+	return &stridedSource{slot: l.slotOf(base), size: t.DType.Size(), dims: dims, stride: strides}, false, nil
+}
+
+// emitNode writes the instructions of a node that is no loop.
+func (l *lowering) emitNode(node int) error {
+	n := &l.f.Nodes[node]
+	in := instr{name: n.Op.String(), scope: l.r.scopes[node]}
+	for _, a := range n.Args {
+		in.types = append(in.types, l.f.Types[a].String())
+		in.bytes += l.bytesOf(a)
+	}
+	for k := range n.NumOut {
+		v := n.Out + graph.ValueID(k)
+		in.types = append(in.types, "-> "+l.f.Types[v].String())
+		in.bytes += l.bytesOf(v)
+	}
+	c := &nodeContext{l: l, n: n}
+	for _, a := range n.Args {
+		c.in = append(c.in, tensorAt{l.slotOf(a), l.f.Types[a].DType, extents(l.f.Types[a])})
+	}
+	for k := range n.NumOut {
+		v := n.Out + graph.ValueID(k)
+		c.out = append(c.out, tensorAt{l.slotOf(v), l.f.Types[v].DType, extents(l.f.Types[v])})
+	}
+	build, ok := nodeKernel(n.Op)
+	if !ok {
+		return &kernels.UnsupportedError{Backend: "cpu", Op: n.Op.String(), Reason: "it has no kernel"}
+	}
+	if err := build(c, node); err != nil {
+		return err
+	}
+	for i, run := range c.code {
+		part := in
+		part.run = run
+		if i > 0 {
+			part.name += "/" + fmt.Sprint(i)
+			part.bytes = 0
+		} else {
+			part.flops = c.flops
+		}
+		l.prog.code = append(l.prog.code, part)
+	}
+	return nil
+}
+
+// tensorAt is a value in memory.
+type tensorAt struct {
+	slot  slot
+	dtype graph.DType
+	shape []int
+}
+
+func (t tensorAt) numel() int {
+	n := 1
+	for _, e := range t.shape {
+		n *= e
+	}
+	return n
+}
+
+// strides returns the row-major strides, in elements.
+func (t tensorAt) strides() []int {
+	s := make([]int, len(t.shape))
+	step := 1
+	for i := len(s) - 1; i >= 0; i-- {
+		s[i] = step
+		step *= t.shape[i]
+	}
+	return s
+}
+
+// nodeContext is what the builder of a node's kernel reads and fills.
+type nodeContext struct {
+	l     *lowering
+	n     *graph.Node
+	in    []tensorAt
+	out   []tensorAt
+	code  []func(x *execution, tid, threads int)
+	flops int64
+}
+
+func (c *nodeContext) add(run func(x *execution, tid, threads int)) { c.code = append(c.code, run) }
+
+// scratch reserves memory of the program that lives from one instruction of the
+// node to the next. It is not shared with other nodes.
+func (c *nodeContext) scratch(bytes int) slot {
+	off := c.l.prog.arena
+	c.l.prog.arena += (int64(bytes) + lineBytes - 1) / lineBytes * lineBytes
+	return c.l.prog.addSlot(slotInfo{kind: arenaSlot, offset: off, bytes: int64(bytes)})
+}
+
+func at[T any](x *execution, t tensorAt) []T {
+	return unsafe.Slice((*T)(x.ptr(t.slot)), t.numel())
+}
+
+func without(shape []int, axes []int64) []int {
+	var out []int
+	for i, e := range shape {
+		if !slices.Contains(axes, int64(i)) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,293 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// block is the number of elements that a loop computes at a time: its
+// registers, one block each, stay in the first-level cache.
+const block = 1024
+
+// maxRegisters bounds a loop's working set: registers of four bytes an element
+// fill 48 KiB, beyond which fusing costs more than it saves.
+const maxRegisters = 12
+
+// loop is a chain of elementwise ops over one index space of n elements,
+// computed block by block.
+type loop struct {
+	n        int
+	ops      []loopOp
+	operands []operand
+	regs     int // registers used; each has room for block 8-byte elements
+	grain    int // elements that a thread's part is a multiple of
+}
+
+// operand is where an op of a loop reads or writes: a register, or memory that
+// runs along with the loop's index.
+type operand struct {
+	reg  int  // register number, or -1
+	slot slot // memory
+	size int  // bytes an element
+}
+
+// loopFunc computes n elements.
+type loopFunc func(dst, a, b, c unsafe.Pointer, n int)
+
+// loopOp is one step of a loop: a function over operands, or a source that
+// makes the elements from start on.
+type loopOp struct {
+	fn         loopFunc
+	dst        int
+	a, b, c    int
+	source     loopSource // instead of fn
+	invariant  bool       // the source gives the same block every time
+	sourceNote string
+}
+
+// loopSource fills dst with elements start..start+n of something.
+type loopSource interface {
+	fill(x *execution, dst unsafe.Pointer, start, n int)
+}
+
+const maxLoopOperands = 256
+
+func (l *loop) run(x *execution, tid, threads int) {
+	lo, hi := span(l.n, l.grain, tid, threads)
+	if lo >= hi {
+		return
+	}
+	var ptr [maxLoopOperands]unsafe.Pointer
+	regs := x.registers(tid)
+	for i, o := range l.operands {
+		if o.reg >= 0 {
+			ptr[i] = unsafe.Add(regs, o.reg*block*8)
+		} else {
+			ptr[i] = unsafe.Add(x.ptr(o.slot), lo*o.size)
+		}
+	}
+	for i := range l.ops {
+		if op := &l.ops[i]; op.invariant {
+			op.source.fill(x, ptr[op.dst], lo, min(block, hi-lo))
+		}
+	}
+	for at := lo; at < hi; at += block {
+		n := min(block, hi-at)
+		for i := range l.ops {
+			op := &l.ops[i]
+			switch {
+			case op.fn != nil:
+				op.fn(ptr[op.dst], ptr[op.a], ptr[op.b], ptr[op.c], n)
+			case !op.invariant:
+				op.source.fill(x, ptr[op.dst], at, n)
+			}
+		}
+		for i := range l.operands {
+			if o := &l.operands[i]; o.reg < 0 {
+				ptr[i] = unsafe.Add(ptr[i], block*o.size)
+			}
+		}
+	}
+}
+
+// scalarSource repeats one element of memory.
+type scalarSource struct {
+	slot slot
+	size int
+}
+
+func (s scalarSource) fill(x *execution, dst unsafe.Pointer, _, n int) {
+	fillElements(dst, x.ptr(s.slot), n, s.size)
+}
+
+// literalSource repeats one constant.
+type literalSource struct {
+	bits [8]byte
+	size int
+}
+
+func (s *literalSource) fill(_ *execution, dst unsafe.Pointer, _, n int) {
+	fillElements(dst, unsafe.Pointer(&s.bits), n, s.size)
+}
+
+func fillElements(dst, src unsafe.Pointer, n, size int) {
+	switch size {
+	case 1:
+		fillT(dst, *(*uint8)(src), n)
+	case 2:
+		fillT(dst, *(*uint16)(src), n)
+	case 4:
+		fillT(dst, *(*uint32)(src), n)
+	case 8:
+		fillT(dst, *(*uint64)(src), n)
+	}
+}
+
+func fillT[T any](dst unsafe.Pointer, v T, n int) {
+	d := unsafe.Slice((*T)(dst), n)
+	for i := range d {
+		d[i] = v
+	}
+}
+
+// stridedSource reads memory through a mapping from the loop's index: dims are
+// the extents of the index space, outermost first, with the stride, in
+// elements, that each has in memory.
+type stridedSource struct {
+	slot   slot
+	size   int
+	offset int
+	dims   []int
+	stride []int
+}
+
+func (s *stridedSource) fill(x *execution, dst unsafe.Pointer, start, n int) {
+	src := unsafe.Add(x.ptr(s.slot), s.offset*s.size)
+	switch s.size {
+	case 1:
+		fillStrided[uint8](s, dst, src, start, n)
+	case 2:
+		fillStrided[uint16](s, dst, src, start, n)
+	case 4:
+		fillStrided[uint32](s, dst, src, start, n)
+	case 8:
+		fillStrided[uint64](s, dst, src, start, n)
+	}
+}
+
+func fillStrided[T any](s *stridedSource, dst, src unsafe.Pointer, start, n int) {
+	var idx [graph.MaxRank]int
+	var size T
+	es := int(unsafe.Sizeof(size))
+	last := len(s.dims) - 1
+	pos := 0
+	rest := start
+	for i := last; i >= 0; i-- {
+		idx[i] = rest % s.dims[i]
+		rest /= s.dims[i]
+		pos += idx[i] * s.stride[i]
+	}
+	out := unsafe.Slice((*T)(dst), n)
+	inner, step := s.dims[last], s.stride[last]
+	for len(out) > 0 {
+		run := min(inner-idx[last], len(out))
+		switch p := unsafe.Add(src, pos*es); step {
+		case 0:
+			v := *(*T)(p)
+			o := out[:run]
+			for i := range o {
+				o[i] = v
+			}
+		case 1:
+			copy(out[:run], unsafe.Slice((*T)(p), run))
+		default:
+			for i := range out[:run] {
+				out[i] = *(*T)(p)
+				p = unsafe.Add(p, step*es)
+			}
+		}
+		out = out[run:]
+		// To the start of the next run.
+		pos -= idx[last] * step
+		idx[last] = 0
+		for i := last - 1; i >= 0; i-- {
+			pos += s.stride[i]
+			if idx[i]++; idx[i] < s.dims[i] {
+				break
+			}
+			pos -= idx[i] * s.stride[i]
+			idx[i] = 0
+		}
+	}
+}
+
+// collapse joins adjacent dimensions that one stride covers and drops extents
+// of 1.
+func collapse(dims, stride []int) ([]int, []int) {
+	var d, s []int
+	for i := range dims {
+		if dims[i] == 1 {
+			continue
+		}
+		if k := len(d) - 1; k >= 0 && s[k] == stride[i]*dims[i] {
+			d[k], s[k] = d[k]*dims[i], stride[i]
+			continue
+		}
+		d, s = append(d, dims[i]), append(s, stride[i])
+	}
+	if len(d) == 0 {
+		return []int{1}, []int{0}
+	}
+	return d, s
+}
+
+// iotaSource counts along one axis: element i is i/inner mod extent.
+type iotaSource struct {
+	dtype         graph.DType
+	extent, inner int
+}
+
+func (s *iotaSource) fill(_ *execution, dst unsafe.Pointer, start, n int) {
+	switch s.dtype {
+	case graph.F64:
+		iotaT[float64](s, dst, start, n)
+	case graph.F32:
+		iotaT[float32](s, dst, start, n)
+	case graph.I64:
+		iotaT[int64](s, dst, start, n)
+	case graph.U64:
+		iotaT[uint64](s, dst, start, n)
+	case graph.I32:
+		iotaT[int32](s, dst, start, n)
+	case graph.U32:
+		iotaT[uint32](s, dst, start, n)
+	case graph.I8:
+		iotaT[int8](s, dst, start, n)
+	case graph.U8:
+		iotaT[uint8](s, dst, start, n)
+	}
+}
+
+func iotaT[T number](s *iotaSource, dst unsafe.Pointer, start, n int) {
+	d := unsafe.Slice((*T)(dst), n)
+	k, r := start/s.inner%s.extent, start%s.inner
+	for i := range d {
+		d[i] = T(k)
+		if r++; r == s.inner {
+			r = 0
+			if k++; k == s.extent {
+				k = 0
+			}
+		}
+	}
+}
+
+// randomSource draws words of Philox: row i of the index space is the example
+// index[i], each with width words.
+type randomSource struct {
+	key, step, index slot
+	width            int
+}
+
+func (s *randomSource) fill(x *execution, dst unsafe.Pointer, start, n int) {
+	key := graph.SplitKey(*(*uint64)(x.ptr(s.key)))
+	step := *(*uint64)(x.ptr(s.step))
+	index := x.ptr(s.index)
+	d := unsafe.Slice((*uint32)(dst), n)
+	for len(d) > 0 {
+		row, e := start/s.width, start%s.width
+		run := min(s.width-e, len(d))
+		example := *(*uint64)(unsafe.Add(index, row*8))
+		for i := 0; i < run; {
+			w := graph.Philox4x32(graph.RandomCounter(uint32(e>>2), example, step), key)
+			for lane := e & 3; lane < 4 && i < run; lane++ {
+				d[i] = w[lane]
+				i++
+				e++
+			}
+		}
+		d = d[run:]
+		start += run
+	}
+}

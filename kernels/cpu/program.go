@@ -1,0 +1,347 @@
+package cpu
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
+	"github.com/hone-ml/hone/kernels/inline"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// program is a compiled function: instructions over slots. It is immutable.
+type program struct {
+	backend *Backend
+	params  []kernels.View
+	results []kernels.View
+	donate  []int
+	slots   []slotInfo
+	arena   int64
+	regs    int // registers that the largest loop needs
+	scratch int64
+	code    []instr
+	inner   []*program // bodies of scans
+	opaque  kernels.OpaqueCaller
+	profile bool
+	plan    kernels.Plan
+}
+
+func compile(ctx context.Context, b *Backend, m *graph.Module, entry string, o kernels.Options) (*program, error) {
+	if o.Symbols == nil {
+		o.Symbols = map[string]int64{}
+	}
+	flat, err := inline.Flatten(ctx, m, entry, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	return lower(ctx, b, m, flat, o)
+}
+
+func viewOf(t graph.Type) kernels.View {
+	s, _ := t.Shape.Const()
+	return kernels.View{DType: t.DType, Shape: s}
+}
+
+// lower turns a flat function into a program.
+func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options) (*program, error) {
+	p := &program{backend: b, opaque: o.Opaque, profile: o.Profile}
+	for i, d := range o.Donate {
+		if d < 0 {
+			continue
+		}
+		if i >= len(flat.Results) || d >= len(flat.Params) {
+			return nil, fmt.Errorf("result %d cannot be donated parameter %d", i, d)
+		}
+		if r, q := flat.Types[flat.Results[i].Value], flat.Params[d].Type; !r.Equal(q) {
+			return nil, fmt.Errorf("result %q is %v and cannot replace the parameter %q, which is %v", flat.Results[i].Name, r, flat.Params[d].Name, q)
+		}
+		if slices.Index(o.Donate[:i], d) >= 0 {
+			return nil, fmt.Errorf("two results replace the parameter %q", flat.Params[d].Name)
+		}
+	}
+	p.donate = slices.Clone(o.Donate)
+	r, err := rewrite(m, flat)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range r.out.Params {
+		p.params = append(p.params, viewOf(q.Type))
+		n, err := q.Type.Bytes(nil)
+		if err != nil {
+			return nil, err
+		}
+		p.plan.ParamBytes += n
+	}
+	for _, q := range r.out.Results {
+		p.results = append(p.results, viewOf(r.out.Types[q.Value]))
+	}
+	for v, t := range r.out.Types {
+		if _, err := t.Bytes(nil); err != nil {
+			return nil, fmt.Errorf("value %d: %w", v, err)
+		}
+	}
+	l := &lowering{b: b, r: r, f: r.out, o: o, prog: p}
+	if err := l.build(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := l.schedule(); err != nil {
+		return nil, err
+	}
+	l.place()
+	if limit := o.Limits.ArenaBytes; limit > 0 && p.arena > limit {
+		return nil, &kernels.LimitError{What: "bytes of intermediate values", Got: p.arena, Limit: limit}
+	}
+	if err := l.emit(ctx); err != nil {
+		return nil, err
+	}
+	p.plan.ArenaBytes = p.arena
+	digest := sha256.New()
+	fmt.Fprintln(digest, "cpu", b.Variant(), p.arena)
+	for _, in := range p.code {
+		p.plan.FLOPs += in.flops
+		p.plan.Ops = append(p.plan.Ops, kernels.PlanOp{Name: in.name, Scope: in.scope, Types: in.types, FLOPs: in.flops, Bytes: in.bytes, Native: true})
+		fmt.Fprintln(digest, in.name, in.types, in.flops, in.bytes)
+	}
+	for _, s := range p.slots {
+		fmt.Fprintln(digest, s.kind, s.index, s.offset, s.bytes, s.data)
+	}
+	p.plan.Digest = hex.EncodeToString(digest.Sum(nil))
+	if limit := o.Limits.FLOPs; limit > 0 && p.plan.FLOPs > limit {
+		return nil, &kernels.LimitError{What: "floating-point operations", Got: p.plan.FLOPs, Limit: limit}
+	}
+	return p, nil
+}
+
+func (p *program) Params() []kernels.View  { return slices.Clone(p.params) }
+func (p *program) Results() []kernels.View { return slices.Clone(p.results) }
+func (p *program) Plan() kernels.Plan      { return p.plan }
+
+// Selection records the kernel set; tiles follow from it and from the shapes.
+func (p *program) Selection() map[string]string {
+	return map[string]string{"cpu": p.backend.Variant()}
+}
+
+// NewSession allocates the arena.
+func (p *program) NewSession(pl kernels.Pool) (kernels.Session, error) {
+	q, ok := pl.(*pool)
+	if !ok {
+		return nil, fmt.Errorf("the cpu backend runs on its own pools, not on a %T", pl)
+	}
+	return &session{program: p, pool: q, x: newExecution(p)}, nil
+}
+
+// execution is the memory of a program while it runs: one address for each slot.
+type execution struct {
+	program *program
+	arena   []byte
+	ptrs    []unsafe.Pointer
+	lens    []int64
+	threads []threadState
+	inner   []*execution
+	ctx     context.Context
+	err     error
+	nanos   []int64
+	calls   int64
+}
+
+type threadState struct {
+	regs []byte
+	gemm gemm.Workspace
+	_    [lineBytes]byte
+}
+
+func newExecution(p *program) *execution {
+	x := &execution{
+		program: p, arena: alignedBytes(max(p.arena, 1)),
+		ptrs: make([]unsafe.Pointer, len(p.slots)), threads: make([]threadState, p.backend.team.size),
+		nanos: make([]int64, len(p.code)),
+	}
+	for i, s := range p.slots {
+		switch s.kind {
+		case arenaSlot:
+			x.ptrs[i] = unsafe.Pointer(&x.arena[s.offset])
+		case constSlot:
+			x.ptrs[i] = unsafe.Pointer(&s.data[0])
+		}
+	}
+	for i := range x.threads {
+		x.threads[i].regs = alignedBytes(int64(max(p.regs, 1)) * block * 8)
+	}
+	for _, q := range p.inner {
+		x.inner = append(x.inner, newExecution(q))
+	}
+	return x
+}
+
+func (x *execution) ptr(s slot) unsafe.Pointer { return x.ptrs[s] }
+
+func (x *execution) registers(tid int) unsafe.Pointer { return unsafe.Pointer(&x.threads[tid].regs[0]) }
+
+// step runs the program once on the calling team.
+func (x *execution) step(tid, threads int) {
+	p := x.program
+	for i := range p.code {
+		if x.program.profile && tid == 0 {
+			start := time.Now()
+			p.code[i].run(x, tid, threads)
+			p.backend.team.barrier()
+			x.nanos[i] += int64(time.Since(start))
+			continue
+		}
+		p.code[i].run(x, tid, threads)
+		p.backend.team.barrier()
+	}
+	if tid == 0 {
+		x.calls++
+	}
+}
+
+type session struct {
+	program *program
+	pool    *pool
+	x       *execution
+	bound   kernels.Bindings
+	closed  bool
+	values  []*value // keeps bound memory alive
+}
+
+func sameHandles(a, b *kernels.Bindings) bool {
+	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
+}
+
+// bind points the parameter and result slots at the values.
+func (s *session) bind(b *kernels.Bindings) error {
+	p := s.program
+	if len(b.Params) != len(p.params) || len(b.Results) != len(p.results) {
+		return fmt.Errorf("the program takes %d parameters and gives %d results, bound are %d and %d", len(p.params), len(p.results), len(b.Params), len(b.Results))
+	}
+	s.values = s.values[:0]
+	check := func(h kernels.Handle, want kernels.View, what string, i int) (*value, error) {
+		v, err := s.pool.get(h)
+		if err != nil {
+			return nil, fmt.Errorf("%s %d: %w", what, i, err)
+		}
+		if v.dtype != want.DType || !slices.Equal(v.shape, want.Shape) {
+			return nil, fmt.Errorf("%s %d is %v%v, bound is %v%v", what, i, want.DType, want.Shape, v.dtype, v.shape)
+		}
+		s.values = append(s.values, v)
+		return v, nil
+	}
+	params := make([]*value, len(p.params))
+	for i, h := range b.Params {
+		v, err := check(h, p.params[i], "parameter", i)
+		if err != nil {
+			return err
+		}
+		params[i] = v
+	}
+	results := make([]*value, len(p.results))
+	for i, h := range b.Results {
+		if i < len(p.donate) && p.donate[i] >= 0 {
+			continue
+		}
+		v, err := check(h, p.results[i], "result", i)
+		if err != nil {
+			return err
+		}
+		results[i] = v
+	}
+	written := map[*value]bool{}
+	for i, v := range results {
+		d := v
+		if i < len(p.donate) && p.donate[i] >= 0 {
+			d = params[p.donate[i]]
+		}
+		if written[d] {
+			return fmt.Errorf("result %d is written to the same value as another result", i)
+		}
+		written[d] = true
+		if v != nil && slices.Contains(params, v) {
+			return fmt.Errorf("result %d is written over a parameter without being donated to it", i)
+		}
+	}
+	for i, q := range params {
+		if j := slices.Index(params[:i], q); j >= 0 && written[q] {
+			return fmt.Errorf("parameters %d and %d are one value, which a result replaces", j, i)
+		}
+	}
+	for i, info := range p.slots {
+		switch info.kind {
+		case paramSlot:
+			s.x.ptrs[i] = unsafe.Pointer(&params[info.index].data[0])
+		case resultSlot:
+			s.x.ptrs[i] = unsafe.Pointer(&results[info.index].data[0])
+		}
+	}
+	s.bound = kernels.Bindings{Params: slices.Clone(b.Params), Results: slices.Clone(b.Results)}
+	return nil
+}
+
+// runFor is how many steps run between two looks at the context, at most.
+const runFor = 64
+
+func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int, error) {
+	if s.closed {
+		return 0, fmt.Errorf("the session is closed")
+	}
+	if steps < 0 {
+		return 0, fmt.Errorf("%d steps", steps)
+	}
+	if !sameHandles(&s.bound, b) || len(s.values) == 0 {
+		if err := s.bind(b); err != nil {
+			return 0, err
+		}
+	}
+	x, team := s.x, s.program.backend.team
+	x.ctx, x.err = ctx, nil
+	start := time.Now()
+	done := 0
+	for done < steps {
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
+		// As many steps at once as take about a millisecond.
+		n := 1
+		if done > 0 {
+			per := time.Since(start) / time.Duration(done)
+			n = int(min(time.Millisecond/max(per, 1)+1, runFor))
+		}
+		n = min(n, steps-done)
+		team.run(func(tid int) {
+			for range n {
+				x.step(tid, team.size)
+			}
+		})
+		if x.err != nil {
+			return done, x.err
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (s *session) Profile() []kernels.OpTime {
+	if !s.program.profile {
+		return nil
+	}
+	var out []kernels.OpTime
+	for i, in := range s.program.code {
+		out = append(out, kernels.OpTime{Name: in.name, Scope: in.scope, Nanos: s.x.nanos[i], Calls: s.x.calls, FLOPs: in.flops, Bytes: in.bytes})
+	}
+	return out
+}
+
+func (s *session) Close() error {
+	s.closed = true
+	s.values = nil
+	return nil
+}
