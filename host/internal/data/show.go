@@ -184,10 +184,14 @@ func bars(counts []int64) string {
 	return string(out)
 }
 
-// number4 writes a number with four digits, or all of a whole one of up to seven.
+// number4 writes a number with four digits, or all whole ones if those are up to seven.
 func number4(f float64) string {
-	if f == math.Trunc(f) && math.Abs(f) < 1e7 {
+	switch a := math.Abs(f); {
+	case a >= 1e7:
+	case f == math.Trunc(f):
 		return strconv.FormatFloat(f, 'f', -1, 64)
+	case a >= 1000:
+		return strconv.FormatFloat(f, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(f, 'g', 4, 64)
 }
