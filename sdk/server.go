@@ -33,6 +33,7 @@ func Register(s grpc.ServiceRegistrar, p Plugin) error {
 		return err
 	}
 	pluginpb.RegisterPluginServer(s, &server{plugin: p, components: all})
+	pluginpb.RegisterTransformsServer(s, &transforms{components: all})
 	return nil
 }
 

@@ -108,7 +108,7 @@ func (t *tracer) component(kind Kind, v any, inputs []*pluginpb.Input) error {
 	case ScheduleKind:
 		return t.schedule(string(ScheduleKind), v.(Schedule))
 	case TransformKind:
-		return t.transform(v.(Transform), names, types)
+		return errors.New("transforms are fitted, not traced: the host must call Fit")
 	}
 	return fmt.Errorf("unknown kind %q", kind)
 }

@@ -105,8 +105,6 @@ func (t *tracing) wanted() []signature {
 		return []signature{{name: "schedule", output: "rate", typ: fixed(graph.Scalar(graph.F32)),
 			inputs: []Input{{Name: "step", Type: u64}, {Name: "epoch", Type: u64}, {Name: "total", Type: u64}, {Name: "monitored", Type: graph.Scalar(graph.F32)}},
 			params: []graph.Role{graph.StateRole, graph.HyperRole}, results: []graph.Role{graph.Output, graph.StateRole}}}
-	case sdk.TransformKind:
-		return []signature{{name: "apply", inputs: t.inputs, results: out}}
 	}
 	return nil
 }

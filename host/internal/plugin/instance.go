@@ -32,6 +32,7 @@ type instance struct {
 // connection is a running plugin.
 type connection interface {
 	pluginpb.PluginClient
+	pluginpb.TransformsClient
 	// explain turns the failure of a call into a diagnostic; dead says that the
 	// plugin must be considered gone.
 	explain(call string, err error) (d diag.Diagnostic, dead bool)

@@ -11,12 +11,11 @@ import (
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/sdk"
-	"github.com/hone-ml/hone/sdk/honepb/pluginpb"
 )
 
 // linked is a plugin served in this process, over the same messages.
 type linked struct {
-	pluginpb.PluginClient
+	services
 	name   string
 	conn   *grpc.ClientConn
 	server *grpc.Server
@@ -37,7 +36,7 @@ func startLinked(in *instance) (connection, error) {
 		s.Stop()
 		return nil, fmt.Errorf("serving the linked plugin %s: %w", in.name, err)
 	}
-	return &linked{pluginpb.NewPluginClient(conn), in.name, conn, s}, nil
+	return &linked{newServices(conn), in.name, conn, s}, nil
 }
 
 func (l *linked) explain(what string, err error) (diag.Diagnostic, bool) {

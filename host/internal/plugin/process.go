@@ -19,12 +19,11 @@ import (
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/sdk"
-	"github.com/hone-ml/hone/sdk/honepb/pluginpb"
 )
 
 // process is a plugin in a process of its own.
 type process struct {
-	pluginpb.PluginClient
+	services
 	in     *instance
 	client *goplugin.Client
 	runner *runner
@@ -92,7 +91,7 @@ func startProcess(ctx context.Context, in *instance, img *image) (connection, er
 		_ = p.stop()
 		return nil, fmt.Errorf("talking to the plugin %s: %w", in.name, err)
 	}
-	p.PluginClient = pluginpb.NewPluginClient(conn)
+	p.services = newServices(conn)
 	return p, nil
 }
 

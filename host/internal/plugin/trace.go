@@ -80,12 +80,6 @@ func (h *Host) TraceSchedule(ctx context.Context, ref Ref, c Config) (*graph.Mod
 	return h.Trace(ctx, sdk.ScheduleKind, ref, c, nil)
 }
 
-// TraceTransform traces a transform that learns nothing: function "apply" from
-// columns to columns.
-func (h *Host) TraceTransform(ctx context.Context, ref Ref, c Config, columns []Input) (*graph.Module, error) {
-	return h.Trace(ctx, sdk.TransformKind, ref, c, columns)
-}
-
 // Trace is what the methods above are made of.
 func (h *Host) Trace(ctx context.Context, kind sdk.Kind, ref Ref, c Config, inputs []Input) (*graph.Module, error) {
 	return h.trace(ctx, kind, Component{ref, c}, inputs, 0)
