@@ -2,15 +2,11 @@ package modelfmt
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -54,11 +50,10 @@ type Writer struct {
 	size     int64
 
 	// What a Writer on a path has, and one on an io.Writer lacks.
-	path, temp string
-	file       File
-	fs         FileSystem
-	lock       *Lock
-	ownLock    bool
+	path    string
+	temp    *tempFile
+	lock    *Lock
+	ownLock bool
 }
 
 // NewWriter writes a checkpoint to out. Commit ends it; out is neither synced nor
@@ -130,36 +125,19 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 		}
 		return fail(err)
 	}
-	if err := removeStale(fsys, real); err != nil {
-		return giveUp(err)
+	if st, err := fsys.Stat(real); err == nil && opts.Base != nil && opts.Base.isFile(st) {
+		return giveUp(&InputError{"base", "it lies at this very path, and its delta would replace it; write the delta elsewhere"})
 	}
-	mode, keep := fs.FileMode(0o644), false
-	if st, err := fsys.Stat(real); err == nil {
-		mode, keep = st.Mode().Perm(), true
-		if opts.Base != nil && opts.Base.isFile(st) {
-			return giveUp(&InputError{"base", "it lies at this very path, and its delta would replace it; write the delta elsewhere"})
-		}
-	}
-	var tag [8]byte
-	rand.Read(tag[:])
-	temp := filepath.Join(filepath.Dir(real), tempPrefix(filepath.Base(real))+hex.EncodeToString(tag[:]))
-	file, err := fsys.CreateNew(temp, mode)
+	temp, err := openTemp(fsys, real)
 	if err != nil {
 		return giveUp(err)
 	}
-	if keep {
-		err = file.Chmod(mode)
-	}
-	var w *Writer
-	if err == nil {
-		w, err = NewWriter(file, opts)
-	}
+	w, err := NewWriter(temp.file, opts)
 	if err != nil {
-		file.Close()
-		fsys.Remove(temp)
+		temp.discard()
 		return giveUp(err)
 	}
-	w.path, w.temp, w.file, w.fs, w.lock, w.ownLock = real, temp, file, fsys, lock, own
+	w.path, w.temp, w.lock, w.ownLock = real, temp, lock, own
 	return w, nil
 }
 
@@ -295,7 +273,8 @@ func (w *Writer) baseEntry(e *entry) *entry {
 }
 
 // Commit writes the rest and makes the checkpoint durable under its path. On an
-// error nothing has changed at the path, and no file is left.
+// error nothing has changed at the path, and no file is left; only when the very
+// last act fails, the sync of the folder, the new checkpoint is in place already.
 func (w *Writer) Commit() error {
 	if err := w.check(); err != nil {
 		w.Abort()
@@ -320,22 +299,10 @@ func (w *Writer) commit() error {
 	if err := w.tail(); err != nil {
 		return err
 	}
-	if w.file == nil {
+	if w.temp == nil {
 		return nil
 	}
-	if err := w.file.Sync(); err != nil {
-		return err
-	}
-	file := w.file
-	w.file = nil
-	if err := file.Close(); err != nil {
-		return err
-	}
-	if err := w.fs.Rename(w.temp, w.path); err != nil {
-		return err
-	}
-	w.temp = ""
-	if err := w.fs.SyncDir(filepath.Dir(w.path)); err != nil {
+	if err := w.temp.commit(); err != nil {
 		return err
 	}
 	return w.unlock()
@@ -399,13 +366,8 @@ func (w *Writer) Abort() {
 		w.pipe.fail(errors.New("checkpoint writer was aborted"))
 		w.pipe.finish()
 	}
-	if w.file != nil {
-		w.file.Close()
-		w.file = nil
-	}
-	if w.temp != "" {
-		w.fs.Remove(w.temp)
-		w.temp = ""
+	if w.temp != nil {
+		w.temp.discard()
 	}
 	w.unlock()
 }
