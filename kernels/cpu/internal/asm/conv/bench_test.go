@@ -1,0 +1,67 @@
+package conv
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+)
+
+// BenchmarkConv reports the share of the calibrated peak of the fastest run of
+// the three convolutions of some layers of VGG16, ResNet50 and a small
+// network, of one image or a few.
+func BenchmarkConv(b *testing.B) {
+	layer := func(n, h, c, k, r, stride int) Geometry {
+		pad := (r - 1) / 2
+		return Geometry{N: n, H: h, W: h, C: c, K: k, R: r, S: r, StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, Groups: 1, PadTop: pad, PadBottom: pad, PadLeft: pad, PadRight: pad}
+	}
+	for _, level := range isa.Supported() {
+		if level == isa.Portable {
+			continue
+		}
+		k := For(level)
+		for _, g := range []Geometry{
+			layer(1, 224, 3, 64, 3, 1), layer(1, 224, 64, 64, 3, 1), layer(1, 56, 256, 256, 3, 1), layer(2, 28, 512, 512, 3, 1), layer(2, 14, 512, 512, 3, 1),
+			layer(1, 224, 3, 64, 7, 2), layer(2, 56, 64, 64, 3, 1), layer(2, 56, 64, 256, 1, 1), layer(2, 56, 256, 512, 1, 2), layer(2, 14, 256, 256, 3, 1), layer(4, 7, 512, 512, 3, 1), layer(4, 7, 512, 2048, 1, 1),
+			layer(32, 13, 32, 64, 3, 1), layer(32, 28, 1, 32, 3, 1),
+		} {
+			rng := rand.New(rand.NewPCG(1, 2))
+			oh, ow := g.OutH(), g.OutW()
+			var ws Workspace
+			x := padded(NHWC(random(rng, g.N*g.H*g.W*g.C), g.N, g.H, g.W, g.C), g.PadTop, g.PadBottom, g.PadLeft, g.PadRight)
+			dy := NHWC(random(rng, g.N*oh*ow*g.K), g.N, oh, ow, g.K)
+			top, bottom, left, right := g.GradPadding()
+			dyPad := padded(dy, top, bottom, left, right)
+			dx := NHWC(make([]float32, g.N*g.H*g.W*g.C), g.N, g.H, g.W, g.C)
+			w := random(rng, g.R*g.S*g.C*g.K)
+			packed, packedData := make([]float32, k.PackedLen(&g)), make([]float32, k.PackedDataLen(&g))
+			k.Pack(packed, w, &g, 0, g.K)
+			k.PackData(packedData, w, &g, 0, g.C)
+			flops := 2 * float64(g.N*oh*ow*g.K) * float64(g.R*g.S*g.C)
+			name := fmt.Sprintf("%v/%dx%d,%d-%d,%dx%d/%d", level, g.H, g.W, g.C, g.K, g.R, g.S, g.StrideH)
+			run := func(what string, f func()) {
+				b.Run(name+"/"+what, func(b *testing.B) {
+					top, best := 0.0, time.Duration(math.MaxInt64)
+					for range 200 {
+						start := time.Now()
+						n := gemm.PeakFMA(level, 2000)
+						top = max(top, float64(n)/float64(time.Since(start).Nanoseconds()))
+					}
+					for b.Loop() {
+						start := time.Now()
+						f()
+						best = min(best, time.Since(start))
+					}
+					b.ReportMetric(100*flops/float64(best.Nanoseconds())/top, "%peak")
+				})
+			}
+			run("forward", func() { k.Forward(&g, x, packed, dy, Epilogue{}, 0, g.N*oh, 0, g.K, &ws) })
+			run("data", func() { k.BackwardData(&g, dyPad, packedData, dx, 0, g.N*g.H, 0, g.C, &ws) })
+			run("filter", func() { k.BackwardFilter(&g, x, dy, w, false, 0, g.R*g.S*g.C, 0, g.K, &ws) })
+		}
+	}
+}
