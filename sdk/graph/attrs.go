@@ -199,11 +199,15 @@ type (
 		Order         string
 	}
 
-	// OpaqueAttrs: a component that computes outside the graph, and its result types.
+	// OpaqueAttrs: a component that computes outside the graph, and its result
+	// types. Gradient is the component that, from operands, results and the
+	// gradients of the floating-point results, gives the gradients of the
+	// floating-point operands, with the same Config; "" for none.
 	OpaqueAttrs struct {
 		Component string
 		Config    string
 		Types     []Type
+		Gradient  string
 	}
 )
 
