@@ -72,7 +72,12 @@ func Arg(name string, value any) Argument {
 	return arg
 }
 
-func toValue(v any) (cty.Value, error) {
+func toValue(v any) (val cty.Value, err error) {
+	defer func() {
+		if p := recover(); p != nil { // cty's answer to NaN, which may be deep inside
+			val, err = cty.NilVal, fmt.Errorf("a Go value of type %T cannot be an argument: %v", v, p)
+		}
+	}()
 	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice && rv.Len() == 0 {
 		return cty.EmptyTupleVal, nil
 	}
@@ -80,8 +85,7 @@ func toValue(v any) (cty.Value, error) {
 	if err != nil {
 		return cty.NilVal, fmt.Errorf("a Go value of type %T cannot be an argument", v)
 	}
-	val, err := gocty.ToCtyValue(v, ty)
-	if err != nil {
+	if val, err = gocty.ToCtyValue(v, ty); err != nil {
 		return cty.NilVal, fmt.Errorf("a Go value of type %T cannot be an argument: %w", v, err)
 	}
 	return val, nil

@@ -23,7 +23,8 @@ type block struct {
 
 	arguments []string // claimed
 	kinds     []string
-	rest      bool // what is left was taken by args
+	later     []string // reserved words, which are claimed but not suggested
+	rest      bool     // what is left was taken by args
 }
 
 func (r *reader) open(hb *hclsyntax.Block, sc *scope, path string) *block {
@@ -67,7 +68,7 @@ func (b *block) labels(names ...string) ([]string, bool) {
 			At(b.node.Range).Hint("Write %s { }.", form))
 		return out, false
 	case n > len(names):
-		b.fail(diag.Errorf("extra_label", "A %s has no label more", b.hcl.Type).
+		b.fail(diag.Errorf("extra_label", "This %s has too many labels", b.hcl.Type).
 			At(fromHCLRange(b.hcl.LabelRanges[len(names)])).Hint("Write %s { }.", form))
 		return out, false
 	}
@@ -108,7 +109,7 @@ func (b *block) value(name string) (cty.Value, bool) {
 }
 
 func (b *block) wrong(name string, err error) {
-	b.fail(diag.Errorf("wrong_value", "%s %w", name, err).At(b.node.At(name)).In(b.path + "." + name).Within(b.node.Range))
+	b.fail(diag.Errorf("wrong_value", "%s %w", name, err).At(b.node.At(name)).In(b.path + "." + name))
 }
 
 // read claims an argument and converts it into dst, if it was written.
@@ -215,7 +216,7 @@ func (b *block) plain(kind string) *block {
 // reserved reports arguments and blocks whose words are kept for later.
 func (b *block) reserved(today string, words ...string) {
 	for _, w := range words {
-		b.arguments, b.kinds = append(b.arguments, w), append(b.kinds, w)
+		b.later = append(b.later, w)
 		if b.node.Has(w) {
 			b.fail(reservedWord(w, today).At(fromHCLRange(b.hcl.Body.Attributes[w].NameRange)))
 		}
@@ -239,10 +240,11 @@ func (b *block) args() Args {
 		arg Argument
 	}
 	var items []item
-	for name, a := range b.hcl.Body.Attributes {
+	for _, name := range sortedByPlace(b.hcl.Body.Attributes) {
 		if slices.Contains(b.arguments, name) {
 			continue
 		}
+		a := b.hcl.Body.Attributes[name]
 		arg := Argument{Name: name, Range: b.node.At(name), NameRange: fromHCLRange(a.NameRange), Dir: b.r.spec.Dir}
 		v, ok, diags := b.scope.eval(a.Expr)
 		for _, d := range diags {
@@ -306,10 +308,10 @@ func (b *block) close() {
 	}
 	attributes := b.hcl.Body.Attributes
 	for _, name := range sortedByPlace(attributes) {
-		if slices.Contains(b.arguments, name) {
+		if slices.Contains(b.arguments, name) || slices.Contains(b.later, name) {
 			continue
 		}
-		d := diag.Errorf("unknown_argument", "%s has no argument %s", b.subject(), name).At(fromHCLRange(attributes[name].NameRange)).Within(b.node.Range)
+		d := diag.Errorf("unknown_argument", "%s has no argument %s", b.subject(), name).At(fromHCLRange(attributes[name].NameRange))
 		switch {
 		case slices.Contains(b.kinds, name):
 			d = d.Hint("%s is a block: write %s { }.", name, name)
@@ -321,7 +323,7 @@ func (b *block) close() {
 		b.fail(d)
 	}
 	for _, nested := range b.hcl.Body.Blocks {
-		if slices.Contains(b.kinds, nested.Type) {
+		if slices.Contains(b.kinds, nested.Type) || slices.Contains(b.later, nested.Type) {
 			continue
 		}
 		d := diag.Errorf("unknown_block", "%s has no block %s", b.subject(), nested.Type).At(fromHCLRange(nested.DefRange()))

@@ -17,6 +17,7 @@ const (
 
 	maxTotalWork      = 1e8 // of all expressions of a spec together
 	workPerExpression = 100 // what even the shortest costs
+	workPerByte       = 4   // of an instance of a block
 
 	// numberSize is the most characters of a number that arithmetic can make from short ones:
 	// a 512-bit mantissa beside an exponent that is counted on its own.
@@ -68,8 +69,11 @@ func sizeOf(v cty.Value) estimate {
 
 // digits bounds the characters of a number written without exponent.
 func digits(f *big.Float) float64 {
-	if i, acc := f.Int64(); acc == big.Exact && i > -1e15 && i < 1e15 {
-		return 16
+	if _, acc := f.Int64(); acc == big.Exact {
+		return 20
+	}
+	if e := f.MantExp(nil); e > -64 && e < 64 {
+		return float64(len(f.Text('f', -1)))
 	}
 	return numberSize + math.Abs(float64(f.MantExp(nil)))*0.31
 }
@@ -97,11 +101,22 @@ func (sc *scope) estimate(expr hclsyntax.Expression, loops map[string]estimate) 
 	case *hclsyntax.UnaryOpExpr:
 		return of(e.Val)
 	case *hclsyntax.BinaryOpExpr:
-		both := of(e.LHS).plus(of(e.RHS))
-		if e.Op.Type == cty.Bool {
-			return estimate{1, 1, 1, both.work + both.size}
+		l, r := of(e.LHS), of(e.RHS)
+		size, work := l.size+r.size, l.work+r.work+1
+		if _, isNumber := e.LHS.(*hclsyntax.BinaryOpExpr); !isNumber {
+			work += l.size // it may be a text to be read as a number
 		}
-		return estimate{size: both.size + numberSize, element: both.size + numberSize, items: 1, work: both.work + both.size}
+		if _, isNumber := e.RHS.(*hclsyntax.BinaryOpExpr); !isNumber {
+			work += r.size
+		}
+		switch e.Op {
+		case hclsyntax.OpDivide, hclsyntax.OpModulo:
+			size += numberSize
+		case hclsyntax.OpAdd, hclsyntax.OpSubtract, hclsyntax.OpMultiply:
+		default:
+			size = 1
+		}
+		return estimate{size, size, 1, work}
 	case *hclsyntax.ConditionalExpr:
 		a, b := of(e.TrueResult), of(e.FalseResult)
 		return estimate{math.Max(a.size, b.size), math.Max(a.element, b.element), math.Max(a.items, b.items),
@@ -219,7 +234,7 @@ func (sc *scope) measure(expr hclsyntax.Expression, loops map[string]estimate) e
 	if _, ok := loops[splatItem]; ok {
 		return e
 	}
-	v, diags := expr.Value(sc.context())
+	v, diags := expr.Value(sc.context(expr))
 	if diags.HasErrors() {
 		return e
 	}

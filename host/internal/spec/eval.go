@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -32,12 +33,29 @@ var functions = map[string]function.Function{
 	"format":   formatFunc,
 	"join":     stdlib.JoinFunc,
 	"length":   stdlib.LengthFunc,
-	"log":      stdlib.LogFunc,
+	"log":      realFunc("number", "base", func(x, base float64) float64 { return math.Log(x) / math.Log(base) }),
 	"max":      stdlib.MaxFunc,
 	"merge":    stdlib.MergeFunc,
 	"min":      stdlib.MinFunc,
-	"pow":      stdlib.PowFunc,
+	"pow":      realFunc("base", "exponent", math.Pow),
 	"range":    stdlib.RangeFunc,
+}
+
+// realFunc makes a function of two numbers, which fails where the result is no number.
+func realFunc(x, y string, f func(x, y float64) float64) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: x, Type: cty.Number}, {Name: y, Type: cty.Number}},
+		Type:   function.StaticReturnType(cty.Number),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			a, _ := args[0].AsBigFloat().Float64()
+			b, _ := args[1].AsBigFloat().Float64()
+			r := f(a, b)
+			if r-r != 0 {
+				return cty.NilVal, fmt.Errorf("%v and %v give no finite real number", a, b)
+			}
+			return cty.NumberFloatVal(r), nil
+		},
+	})
 }
 
 // formatVerb finds width and precision of a format's verbs.
@@ -64,8 +82,7 @@ var formatFunc = function.New(&function.Spec{
 type scope struct {
 	values map[string]map[string]cty.Value
 	sizes  map[string]map[string]estimate
-	ctx    *hcl.EvalContext // made on first use
-	spent  *float64         // steps of all expressions so far, shared by every scope of a reading
+	spent  *float64 // steps of all expressions so far, shared by every scope of a reading
 }
 
 func newScope() *scope {
@@ -82,7 +99,6 @@ func newScope() *scope {
 func (sc *scope) set(root, name string, v cty.Value) {
 	sc.values[root][name] = v
 	sc.sizes[root][name] = sizeOf(v)
-	sc.ctx = nil
 }
 
 // with returns a scope that has one root more, or another content of it.
@@ -95,16 +111,26 @@ func (sc *scope) with(root string, values map[string]cty.Value) *scope {
 	return out
 }
 
-func (sc *scope) context() *hcl.EvalContext {
-	if sc.ctx == nil {
-		sc.ctx = &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: functions}
-		for root, values := range sc.values {
-			known := maps.Clone(values)
-			maps.DeleteFunc(known, func(_ string, v cty.Value) bool { return v == cty.NilVal })
-			sc.ctx.Variables[root] = cty.ObjectVal(known)
+// context holds what an expression names, and nothing else: to build it costs no more than to evaluate the expression.
+func (sc *scope) context(expr hclsyntax.Expression) *hcl.EvalContext {
+	named := map[string]map[string]cty.Value{}
+	for _, t := range hclsyntax.Variables(expr) {
+		if len(t) < 2 {
+			continue
+		}
+		root := t.RootName()
+		if name, ok := attrName(t[1]); ok && sc.values[root][name] != cty.NilVal {
+			if named[root] == nil {
+				named[root] = map[string]cty.Value{}
+			}
+			named[root][name] = sc.values[root][name]
 		}
 	}
-	return sc.ctx
+	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: functions}
+	for root, values := range named {
+		ctx.Variables[root] = cty.ObjectVal(values)
+	}
+	return ctx
 }
 
 // eval returns an expression's value, wholly known and perhaps marked as sensitive, and whether there is one.
@@ -127,7 +153,7 @@ func (sc *scope) eval(expr hclsyntax.Expression) (v cty.Value, ok bool, diags di
 			Hint("Up to here they could take more than %d steps. Use shorter lists, fewer copies, or fewer loops inside each other.", int(maxTotalWork))}
 	}
 	var found hcl.Diagnostics
-	if diags := guarded("this expression", at, func() { v, found = expr.Value(sc.context()) }); diags != nil {
+	if diags := guarded("this expression", at, func() { v, found = expr.Value(sc.context(expr)) }); diags != nil {
 		return cty.NilVal, false, diags
 	}
 	if found.HasErrors() {
@@ -225,13 +251,26 @@ func prefixed(prefix string, names []string) []string {
 }
 
 // listOf names things for a sentence: `a, b and c`, at most a dozen of them.
-func listOf(names []string) string {
-	const most = 12
+func listOf(names []string) string { return enumerate(names, " and ") }
+
+// hereIs begins a sentence that names what there is.
+func hereIs(names []string) string {
+	if len(names) == 1 {
+		return "Here is " + names[0]
+	}
+	return "Here are " + listOf(names)
+}
+
+// oneOf names alternatives: `a, b or c`.
+func oneOf(names []string) string { return enumerate(names, " or ") }
+
+func enumerate(names []string, last string) string {
+	const most = 24
 	if len(names) > most {
-		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+		return strings.Join(names[:most], ", ") + last + fmt.Sprintf("%d more", len(names)-most)
 	}
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+	return strings.Join(names[:len(names)-1], ", ") + last + names[len(names)-1]
 }

@@ -26,10 +26,17 @@ func fromHCL(in hcl.Diagnostics) diag.Diagnostics {
 	var out diag.Diagnostics
 	for i, d := range in {
 		if i == maxSyntaxErrors {
-			out.Append(diag.Warnf("syntax", "%d more like these are not shown", len(in)-i))
+			rest := diag.Warnf("syntax", "%d more like these are not shown", len(in)-i).Hint("Mend the first ones and try again.")
+			if d.Subject != nil {
+				rest = rest.At(fromHCLRange(*d.Subject))
+			}
+			out.Append(rest)
 			break
 		}
 		c := diag.Diagnostic{Code: "syntax", Summary: strings.TrimSuffix(d.Summary, "."), Detail: d.Detail}
+		if before, _, isPanic := strings.Cut(d.Detail, ": panic in function"); isPanic {
+			c.Detail = before + ": it has no answer for these arguments." // and not the stack that follows
+		}
 		if d.Severity == hcl.DiagWarning {
 			c.Severity = diag.Warning
 		}

@@ -15,7 +15,7 @@ var (
 
 const maxName = 256 // bytes
 
-// badName describes what is wrong with a name, empty if nothing is.
+// badName says in a sentence what is wrong with a name; it is empty if nothing is.
 func badName(kind, name string) string {
 	pattern := namePattern
 	if kind == "layer" {
@@ -23,9 +23,9 @@ func badName(kind, name string) string {
 	}
 	switch {
 	case len(name) > maxName:
-		return "it is longer than 256 bytes"
+		return "It is longer than 256 bytes"
 	case !pattern.MatchString(name):
-		return "names are made of lower-case letters, digits and underscores, and begin with a letter"
+		return "Names are made of lower-case letters, digits and underscores, and begin with a letter"
 	}
 	return ""
 }
@@ -52,7 +52,7 @@ func suggestName(name string) string {
 
 func invalidName(kind, name, why string) diag.Diagnostic {
 	return diag.Errorf("invalid_name", "%q cannot be the name of %s", clip(name), article(kind)).
-		Hint("As for this one, %s. Call it %q, for example.", why, suggestName(name))
+		Hint("%s. Call it %q, for example.", why, suggestName(name))
 }
 
 // clip shortens what is quoted in a summary.

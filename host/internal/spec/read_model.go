@@ -278,7 +278,7 @@ func (b *block) argument(hb *hclsyntax.Block, values map[string]cty.Value) {
 // spend counts an instance's cost, which its text bounds, towards what a spec may take.
 func (b *block) spend(hb *hclsyntax.Block) bool {
 	r := hb.Range()
-	*b.r.scope.spent += float64(r.End.Byte - r.Start.Byte)
+	*b.r.scope.spent += workPerByte * float64(r.End.Byte-r.Start.Byte)
 	if *b.r.scope.spent > maxTotalWork {
 		b.fail(diag.Errorf("spec_too_large", "The blocks are instantiated too often").At(b.node.Range).Hint("Make the counts smaller, or the blocks shorter."))
 		return false

@@ -153,7 +153,7 @@ func (b *block) schedule() *Component {
 	var schedule *Component
 	for _, hb := range b.blocks("schedule", "learning_rate") {
 		n := b.r.open(hb, b.scope, b.path+"."+hb.Type)
-		if schedule != nil || b.node.Has("learning_rate") {
+		if schedule != nil {
 			b.fail(diag.Errorf("said_twice", "The learning rate is given twice").At(n.node.Range).Hint("Keep one of learning_rate and schedule."))
 			continue
 		}

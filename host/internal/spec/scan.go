@@ -9,14 +9,18 @@ import (
 	"github.com/hone-ml/hone/host/internal/diag"
 )
 
-// Limits on what is handed to the HCL parser. It calls itself for every bracket and
-// for every operator of a chain, and Go ends a process whose stack overflows, so both are
-// counted on the tokens before it runs.
+// Limits on what is handed to the HCL parser. It calls itself for every bracket and for every
+// operator of a chain, and Go ends a process whose stack overflows, so that both are counted
+// on the tokens before it runs.
 const (
 	maxFileBytes    = 1 << 20
+	maxTokens       = 1 << 18 // of a file
 	maxDepth        = 256
 	maxOperators    = 4096 // pending at once, in an expression and those around it
 	maxNumberLength = 1024 // characters of a number
+	// maxPieces of one quoted text: lines of a heredoc, parts around ${ } and around each $ and %. The
+	// parser takes time in the square of their number.
+	maxPieces = 4096
 )
 
 // scanFile finds the first place in a file at which a limit is passed, and texts
@@ -51,12 +55,17 @@ type level struct {
 	opens     bool // an if or for directive, whose content begins where this ends
 	newlines  bool // a newline ends an expression here
 	operators int  // since the last separator
+	pieces    int  // of a quoted text
 }
 
 // directive marks the level between %{if} and %{endif}, which no token closes.
 const directive = hclsyntax.TokenNil
 
 func scanTokens(tokens hclsyntax.Tokens) diag.Diagnostics {
+	if len(tokens) > maxTokens {
+		return diag.Diagnostics{diag.Errorf("file_too_large", "A file of more than %d words and signs", maxTokens).At(fromHCLRange(tokens[maxTokens].Range)).
+			Hint("Split it, or keep data in a data file.")}
+	}
 	s := scanner{levels: []level{{closer: hclsyntax.TokenEOF, newlines: true}}}
 	for i, t := range tokens {
 		switch t.Type {
@@ -91,7 +100,13 @@ func scanTokens(tokens hclsyntax.Tokens) diag.Diagnostics {
 				return diag.Diagnostics{diag.Errorf("number_too_long", "A number of %d characters", len(t.Bytes)).
 					At(fromHCLRange(t.Range)).Hint("Numbers may have at most %d characters. Write it shorter, as in 1.5e10.", maxNumberLength)}
 			}
-		case hclsyntax.TokenIdent, hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenEOF:
+		case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit:
+			top := &s.levels[len(s.levels)-1]
+			if top.pieces++; top.pieces > maxPieces {
+				return diag.Diagnostics{diag.Errorf("text_too_long", "A text of more than %d pieces", maxPieces).At(fromHCLRange(t.Range)).
+					Hint("A quoted text may have at most that many lines, and parts between each $ and %%. Keep long texts in a file of their own.")}
+			}
+		case hclsyntax.TokenIdent, hclsyntax.TokenEOF:
 		default:
 			s.operator()
 		}

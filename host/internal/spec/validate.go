@@ -109,7 +109,7 @@ func (v *validator) fraction(n Node, path, name string, x float64) {
 func (v *validator) word(n Node, path, name, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
 		v.fail(diag.Errorf("wrong_value", "%s cannot be %q", name, clip(value)).
-			Hint("%sIt can be %s.", diag.DidYouMean(value, allowed), listOf(allowed)), n.At(name), path+"."+name)
+			Hint("%sIt can be %s.", diag.DidYouMean(value, allowed), oneOf(allowed)), n.At(name), path+"."+name)
 	}
 }
 
@@ -203,7 +203,7 @@ func (v *validator) data() {
 		parts := newNames("source")
 		for _, s := range d.Sources {
 			p := path + ".source." + s.Part
-			v.word(s.Node, p, "source", s.Part, "train", "validation", "test")
+			v.word(s.Node, path, "source", s.Part, "train", "validation", "test")
 			v.unique(parts, s.Part, s.Range, p)
 			v.args(s.Args, s.Range, p)
 		}
@@ -238,7 +238,7 @@ func (v *validator) split(s *Split, path string) {
 	}
 	v.within(s.Node, path, "folds", float64(s.Folds), 2, 1000)
 	switch {
-	case s.Folds > 0 && (s.Fold < 0 || s.Fold >= s.Folds):
+	case s.Folds > 1 && (s.Fold < 0 || s.Fold >= s.Folds):
 		v.outOfRange(s.Node, path, "fold", fmt.Sprintf("from 0 to %d", s.Folds-1), float64(s.Fold))
 	case s.Folds == 0 && s.Fold != 0:
 		v.fail(diag.Errorf("missing_argument", "fold needs folds").Hint("Write folds = K, the number of folds."), s.At("fold"), path)

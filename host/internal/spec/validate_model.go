@@ -15,11 +15,11 @@ const (
 func (v *validator) model(m *Model, path string) {
 	inputs, layers, outputs := newNames("input"), newNames("layer"), newNames("output")
 	if len(m.Inputs) == 0 {
-		v.fail(diag.Errorf("no_input", "The model %q has no input", m.Name).
+		v.fail(diag.Errorf("no_input", "There is no input in %q", m.Name).
 			Hint("Write input \"NAME\" { }, with a shape where the data does not say it."), m.Range, path)
 	}
 	if len(m.Layers) == 0 {
-		v.fail(diag.Errorf("no_layer", "%q has no layer", m.Name).Hint("Write layer \"TYPE\" \"NAME\" { }."), m.Range, path)
+		v.fail(diag.Errorf("no_layer", "There is no layer in %q", m.Name).Hint("Write layer \"TYPE\" \"NAME\" { }."), m.Range, path)
 	}
 	for i := range m.Inputs {
 		in := &m.Inputs[i]
@@ -134,7 +134,7 @@ func (v *validator) ref(ref Ref, holder Node, inputs, layers names, used map[str
 		v.fail(d.Hint("There is no %s here at all.", kind), at, path)
 		return
 	}
-	v.fail(d.Hint("%sHere are %s.", diag.DidYouMean(ref.Name, known), listOf(prefixed(kind+".", known))), at, path)
+	v.fail(d.Hint("%s%s.", diag.DidYouMean(ref.Name, known), hereIs(prefixed(kind+".", known))), at, path)
 }
 
 func (v *validator) share(m *Model, l *Layer, path string) {

@@ -100,7 +100,7 @@ func pick[T any](v *validator, t *Train, kind, name string, all []T, nameOf func
 			Hint("There are %s. Write %s = %s.NAME.", listOf(prefixed(kind+".", known)), kind, kind), t.Range, path)
 	default:
 		v.fail(diag.Errorf("unknown_"+kind, "There is no %s.%s", kind, clip(name)).
-			Hint("%sHere is %s.", diag.DidYouMean(name, known), listOf(prefixed(kind+".", known))), t.At(kind), path)
+			Hint("%s%s.", diag.DidYouMean(name, known), hereIs(prefixed(kind+".", known))), t.At(kind), path)
 	}
 	return nil
 }

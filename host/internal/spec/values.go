@@ -34,7 +34,7 @@ func toInt(v cty.Value) (int64, error) {
 	}
 	f := v.AsBigFloat()
 	if !f.IsInt() {
-		return 0, fmt.Errorf("must be a whole number")
+		return 0, fmt.Errorf("must be a whole number, but has a fraction")
 	}
 	i, acc := f.Int64()
 	if acc != big.Exact {

@@ -72,13 +72,13 @@ func (r *reader) readVariable(b *block, name string, values map[string]given) {
 			Hint("Give it one with --var %s=VALUE, in a file given with --var-file, in the environment as %s%s, or with a default.", name, EnvPrefix, name))
 	}
 	if ok && has {
-		value, err := g.convert(ty)
+		value, err := g.convert(ty, v.Sensitive)
 		if err != nil {
 			d := diag.Errorf("wrong_value", "The variable %q %w", name, err).In(b.path).At(b.node.Range)
 			if g.at.File != "" {
 				d = d.At(g.at)
 			}
-			b.fail(d.Hint("It comes from %s. Its type is %s.", g.origin, typeName(v.Type)))
+			b.fail(d.Hint("%s Its type is %s.", comesFrom(g.origin), typeName(v.Type)))
 		} else {
 			if isPath && g.origin != "default" {
 				value = rebase(value, g.dir)
@@ -97,6 +97,13 @@ func (r *reader) readVariable(b *block, name string, values map[string]given) {
 	}
 	b.close()
 	r.spec.Variables = append(r.spec.Variables, v)
+}
+
+func comesFrom(origin string) string {
+	if origin == "default" {
+		return "It is the default."
+	}
+	return "It comes from " + origin + "."
 }
 
 func typeName(written string) string {
@@ -143,7 +150,7 @@ func (b *block) defaultValue(secret bool) (cty.Value, bool) {
 }
 
 // convert makes the value one of the variable's type.
-func (g given) convert(ty cty.Type) (cty.Value, error) {
+func (g given) convert(ty cty.Type, secret bool) (cty.Value, error) {
 	if g.text != "" || g.value == cty.NilVal {
 		if ty == cty.String {
 			return cty.StringVal(g.text), nil
@@ -155,7 +162,10 @@ func (g given) convert(ty cty.Type) (cty.Value, error) {
 		case ty == cty.DynamicPseudoType:
 			g.value = cty.StringVal(g.text)
 		default:
-			return cty.NilVal, fmt.Errorf("must be %s", article(ty.FriendlyName()))
+			if secret {
+				return cty.NilVal, fmt.Errorf("must be %s", article(ty.FriendlyName()))
+			}
+			return cty.NilVal, fmt.Errorf("must be %s, but is %q", article(ty.FriendlyName()), clip(g.text))
 		}
 	}
 	v, err := convert.Convert(g.value, ty)
@@ -220,7 +230,7 @@ func (b *block) validation(v Variable) {
 		b.wrong("condition", err)
 	case !holds:
 		b.fail(diag.Errorf("invalid_variable", "The value of variable %q is not valid", v.Name).At(b.node.At("condition")).
-			Hint("%s It comes from %s.", message, v.Origin))
+			Hint("%s %s", message, comesFrom(v.Origin)))
 	}
 }
 

@@ -1,0 +1,13 @@
+data "csv" "d" {
+  path = "d.csv"
+  source "tset" {}
+  column "age" {}
+  column "age" {}
+  split {
+    validation = 0.5
+    test       = 0.5
+    folds      = 1
+    fold       = 3
+  }
+}
+data "csv" "d" {}

@@ -1,0 +1,9 @@
+model {
+}
+model "a" "b" {
+}
+model "m" {
+  input "x" {}
+  layer "dense" {}
+  layer "" "x" {}
+}

@@ -1,0 +1,3 @@
+model "m" {
+  layer "dense" "a" { units = 1, activation = "relu" }
+}

@@ -1,0 +1,5 @@
+model "m" {
+  input "a" {}
+  input "b" {}
+  layer "dense" "c" {}
+}

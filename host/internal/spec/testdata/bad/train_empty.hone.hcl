@@ -1,0 +1,9 @@
+data "csv" "d" { path = "d.csv" }
+
+model "m" {
+  input "x" { shape = [4] }
+  layer "dense" "out" { units = 1 }
+}
+
+train {
+}

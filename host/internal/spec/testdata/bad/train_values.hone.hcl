@@ -1,0 +1,45 @@
+data "csv" "d" { path = "d.csv" }
+
+model "m" {
+  input "x" {}
+  layer "dense" "a" {}
+  output "first" { from = layer.a }
+  output "second" { from = layer.a }
+}
+model "other" {
+  input "x" {}
+  layer "dense" "a" {}
+}
+train {
+  model            = model.m
+  data             = data.dd
+  epochs           = 0
+  batch_size       = -1
+  validation_split = 1
+  clip_norm        = 0
+  class_weight     = { 0 = -1 }
+  metrics          = ["accuracy"]
+  loss "mse" {}
+  loss "mse" "b" {
+    output = output.secnd
+    weight = -1
+  }
+  optimizer "adam" {
+    learning_rate = 0.1
+    schedule "cosine" {}
+  }
+  early_stopping {
+    mode     = "mni"
+    patience = -1
+  }
+  checkpoint { every = 0 }
+  ema { decay = 1 }
+  init_from {
+    exclude = ["a..b"]
+  }
+  phase "one" {
+    epochs = 1
+    freeze = ["A b"]
+  }
+  phase "one" {}
+}
