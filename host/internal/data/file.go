@@ -199,7 +199,16 @@ func (s *stream) Close() error {
 	return s.file.Close()
 }
 
-// Digest returns that of the bytes of several files together: a file alone
+// hashOf is the digest of all that r gives.
+func hashOf(r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", err
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// digestOf returns that of the bytes of several files together: a file alone
 // has "sha256:" and its hash; several have the hash over theirs, one a line.
 func digestOf(digests ...string) string {
 	if len(digests) == 1 {
