@@ -122,6 +122,16 @@ var goldens = []struct {
 		s.tensor("w", F32, []int{len(b) / 4}, "param", b)
 		return s.encode(t, WriterOptions{})
 	}},
+	{"v0-blocks.hone", "", func(t *testing.T, _ *Reader) []byte {
+		s := newSample()
+		rng := rand.New(rand.NewPCG(13, 13))
+		b := make([]byte, 150_000) // two Huffman blocks
+		for i := range b {
+			b[i] = 1 + byte(rng.IntN(4))
+		}
+		s.tensor("w", U8, []int{len(b)}, "param", b)
+		return s.encode(t, WriterOptions{})
+	}},
 	{"v0-delta.hone", "v0-all.hone", func(t *testing.T, base *Reader) []byte {
 		s := smallSample(8 << 10)
 		b := s.data["gauss"]
