@@ -251,7 +251,12 @@ type CSV struct {
 // OpenCSV reads a file once, without keeping it, to learn the columns' types and the
 // number of rows and to find every error in it; then it can be read in chunks.
 func OpenCSV(ctx context.Context, path string, opt CSVOptions) (*CSV, error) {
-	f, err := newCSVFormat(File(path), opt)
+	return StreamCSV(ctx, File(path), opt)
+}
+
+// StreamCSV is OpenCSV for any input.
+func StreamCSV(ctx context.Context, in Input, opt CSVOptions) (*CSV, error) {
+	f, err := newCSVFormat(in, opt)
 	if err != nil {
 		return nil, err
 	}
