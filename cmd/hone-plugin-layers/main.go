@@ -1,0 +1,10 @@
+// Hone-plugin-layers serves hone's first-party plugin layers. hone has the same
+// plugin built in; the binary is for those who want to pin or replace it.
+package main
+
+import (
+	"github.com/hone-ml/hone/plugins/layers"
+	"github.com/hone-ml/hone/sdk"
+)
+
+func main() { sdk.Serve(layers.Plugin()) }
