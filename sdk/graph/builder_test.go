@@ -62,3 +62,26 @@ func TestPhiloxKnownAnswers(t *testing.T) {
 		}
 	}
 }
+
+func TestReshapeCountsElementsWithSeveralSymbols(t *testing.T) {
+	two := Affine("batch", 2, 2)
+	for _, c := range []struct {
+		from, to Shape
+		ok       bool
+	}{
+		{Shape{Batch, Batch}, Shape{Batch, N(1), Batch}, true},
+		{Shape{Affine("batch", 3, 0), Batch}, Shape{Batch, N(3), Batch}, true},
+		{Shape{two}, Shape{N(2), Affine("batch", 1, 1)}, true},
+		{Shape{two}, Shape{Affine("batch", 1, 1)}, false},
+		{Shape{Batch, Batch}, Shape{Batch}, false},
+		{Shape{Batch, N(0)}, Shape{N(0)}, true},
+		{ShapeOf(6), ShapeOf(2, 3), true},
+		{ShapeOf(6), ShapeOf(2, 2), false},
+	} {
+		b := NewBuilder(NewModule(), "f", Any)
+		like := b.Input("like", Type{F32, c.to})
+		if b.Input("x", Type{F32, c.from}).Reshape(like.Dims()...).Valid() != c.ok {
+			t.Errorf("%v as %v: %v", c.from, c.to, b.Err())
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -343,15 +344,40 @@ func inferCumSum(_ *inferContext, in []Type, a Attrs) ([]Type, error) {
 	return one(in[0]), checkAxis(a.(*CumSumAttrs).Axis, in[0])
 }
 
-func product(s Shape) (Dim, error) {
-	p := N(1)
+// elements returns the number of elements as a constant times symbolic factors,
+// each without a common divisor, sorted, so that equal numbers are written alike
+// even where their product is not affine.
+func elements(s Shape) (int64, []Dim, error) {
+	n, factors := int64(1), []Dim{}
 	for _, d := range s {
-		var err error
-		if p, err = p.Mul(d); err != nil {
-			return Dim{}, err
+		g := d.k
+		if d.coef != 0 {
+			g = gcd(d.coef, d.k)
+			factors = append(factors, Dim{d.sym, d.coef / g, d.k / g})
+		}
+		var ok bool
+		if n, ok = mulOK(n, g); !ok {
+			return 0, nil, fmt.Errorf("%v has too many elements", s)
 		}
 	}
-	return p, nil
+	if n == 0 {
+		factors = nil
+	}
+	slices.SortFunc(factors, func(a, b Dim) int {
+		return cmp.Or(cmp.Compare(a.sym, b.sym), cmp.Compare(a.coef, b.coef), cmp.Compare(a.k, b.k))
+	})
+	return n, factors, nil
+}
+
+// gcd returns the greatest common divisor, 1 where it would overflow.
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	if a < 0 {
+		a = -a
+	}
+	return max(a, 1)
 }
 
 func inferReshape(_ *inferContext, in []Type, a Attrs) ([]Type, error) {
@@ -359,16 +385,16 @@ func inferReshape(_ *inferContext, in []Type, a Attrs) ([]Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := product(in[0].Shape)
+	n, from, err := elements(in[0].Shape)
 	if err != nil {
 		return nil, err
 	}
-	to, err := product(s)
+	k, to, err := elements(s)
 	if err != nil {
 		return nil, err
 	}
-	if from != to {
-		return nil, fmt.Errorf("%v has %v elements, %v has %v", in[0], from, s, to)
+	if n != k || !slices.Equal(from, to) {
+		return nil, fmt.Errorf("%v and %v differ in their number of elements", in[0], Type{in[0].DType, s})
 	}
 	return one(Type{in[0].DType, s}), nil
 }

@@ -53,7 +53,7 @@ func (t *tape) savingBody(body *graph.Func, carries int) (*graph.Func, error) {
 	f.Name = freeName(t.m, body.Name+".saving")
 	f.Composite = nil
 	for i := range carries {
-		f.Results = append(f.Results, graph.Result{Name: fmt.Sprintf("saved:%d", i), Role: graph.Output, Value: graph.ValueID(i)})
+		f.Results = append(f.Results, graph.Result{Name: fmt.Sprintf("saved:%d", len(f.Results)), Role: graph.Output, Value: graph.ValueID(i)})
 	}
 	if err := t.m.Add(f); err != nil {
 		return nil, err
