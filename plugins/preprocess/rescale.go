@@ -2,22 +2,22 @@ package preprocess
 
 import "github.com/hone-ml/hone/sdk"
 
-// Rescale multiplies its columns by a number and adds another.
+// Rescale computes x*scale + offset.
 type Rescale struct {
-	Scale  float64 `hone:"scale,required" doc:"What the values are multiplied by, such as 1/255."`
-	Offset float64 `hone:"offset,default=0" doc:"What is added then."`
+	Scale  float64 `hone:"scale,required" doc:"Factor, such as 1/255 for images of bytes."`
+	Offset float64 `hone:"offset,default=0" doc:"Added after scaling."`
 }
 
 // Doc describes the transform.
-func (*Rescale) Doc() string { return "x * scale + offset." }
+func (*Rescale) Doc() string { return "Multiplies numbers by scale and adds offset." }
 
-// Apply writes the transform.
+// Apply rescales every column.
 func (r *Rescale) Apply(b *sdk.TransformBuilder) {
 	for _, c := range b.Columns() {
-		v := b.Number(c).Times(r.Scale)
+		x := b.Number(c).Times(r.Scale)
 		if r.Offset != 0 {
-			v = v.Plus(r.Offset)
+			x = x.Plus(r.Offset)
 		}
-		b.Set(c, v)
+		b.Set(c, x)
 	}
 }

@@ -1,0 +1,211 @@
+package prep
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hone-ml/hone/host/internal/data"
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// Part says what rows are for, and so which transforms apply to them.
+type Part uint8
+
+// The parts. Maps apply to all of them, filters to Train and Evaluate, samples to
+// Train. Augmentations apply to batches, by Augment.
+const (
+	Train Part = iota
+	Evaluate
+	Predict
+)
+
+// Options say how to fit and run. Only Backend is required.
+type Options struct {
+	Backend kernels.Backend
+	// Targets are the columns to predict. Transforms reach them only where they are named in
+	// full, or by their own choice (label); they may be absent from rows to predict.
+	Targets []string
+	// Aside are columns that are neither features nor targets, such as weights and groups.
+	// They pass, unless a transform names them in full. Empty names are ignored.
+	Aside []string
+	// Seed decides which rows samples draw and what augmentations do.
+	Seed uint64
+	// ExactValues bounds the values of a column's element that are kept to find its quantiles
+	// exactly; beyond, they are approximate (see data.Quantiles). 0 is 16 million (128 MiB).
+	ExactValues int
+	// Float64 keeps float64 columns at the end instead of rounding them to float32.
+	Float64 bool
+	// Limits bound what the functions of transforms may ask for.
+	Limits kernels.Limits
+}
+
+// Pipeline is fitted transforms in order. Its methods may be called from several
+// goroutines; it does not change.
+type Pipeline struct {
+	o      Options
+	raw    []field // of the training source
+	steps  []*step
+	module *graph.Module
+
+	fitting bool // steps are still to come
+}
+
+// field is a column with what is known of it beside its values.
+type field struct {
+	data.Field
+	target   bool
+	aside    bool
+	features []string
+	labels   []string
+}
+
+func find(fs []field, name string) int {
+	return slices.IndexFunc(fs, func(f field) bool { return f.Name == name })
+}
+
+// final returns the fields after all steps.
+func (p *Pipeline) final() []field {
+	fs := p.raw
+	for _, s := range p.steps {
+		fs = s.out(fs)
+	}
+	if !p.o.Float64 {
+		fs = slices.Clone(fs)
+		for i := range fs {
+			if fs[i].Type == data.F64 {
+				fs[i].Type = data.F32
+			}
+		}
+	}
+	return fs
+}
+
+// Outputs returns the columns that Apply gives for training rows.
+func (p *Pipeline) Outputs() data.Schema {
+	var s data.Schema
+	for _, f := range p.final() {
+		s = append(s, f.Field)
+	}
+	return s
+}
+
+// Inputs returns the columns that rows to predict must have, as the training
+// source had them: those from which a transform computes, targets apart.
+func (p *Pipeline) Inputs() data.Schema {
+	var s data.Schema
+	for i, f := range p.raw {
+		if !f.target && p.reads(i) {
+			s = append(s, f.Field)
+		}
+	}
+	return s
+}
+
+// reads reports whether a step computes from the raw column.
+func (p *Pipeline) reads(raw int) bool {
+	name, fs := p.raw[raw].Name, p.raw
+	for _, s := range p.steps {
+		if s.reads(name) {
+			return true
+		}
+		if slices.Contains(s.Given, name) {
+			if name = s.passedAs(name); name == "" {
+				return false
+			}
+		}
+		if fs = s.out(fs); find(fs, name) < 0 {
+			return false
+		}
+	}
+	return false
+}
+
+// Labels returns the names of the classes that a column holds the numbers of, or
+// nil: a transform such as label gave it.
+func (p *Pipeline) Labels(column string) []string {
+	fs := p.final()
+	if i := find(fs, column); i >= 0 {
+		return fs[i].labels
+	}
+	return nil
+}
+
+// Features returns the names of the elements of a column, or nil.
+func (p *Pipeline) Features(column string) []string {
+	fs := p.final()
+	if i := find(fs, column); i >= 0 {
+		return fs[i].features
+	}
+	return nil
+}
+
+// Augments reports whether there are augmentations.
+func (p *Pipeline) Augments() bool {
+	return slices.ContainsFunc(p.steps, func(s *step) bool { return s.Augment })
+}
+
+// Module returns the functions of all transforms, for a checkpoint. The caller
+// does not change it.
+func (p *Pipeline) Module() *graph.Module { return p.module }
+
+// Close frees what running the transforms has taken. The pipeline stays usable.
+func (p *Pipeline) Close() error {
+	for _, s := range p.steps {
+		s.run.close()
+	}
+	return nil
+}
+
+// Complete reports, as a diagnostic that names column and row, that one of the
+// columns is absent or has no value in some row.
+func Complete(t *data.Table, columns []string) error {
+	var ds diag.Diagnostics
+	for _, name := range columns {
+		c := t.Column(name)
+		if c == nil {
+			ds.Append(data.MissingColumn("the data", name, t.Schema()))
+			continue
+		}
+		if c.Missing == nil {
+			continue
+		}
+		if n := c.Missing.Count(c.Rows()); n > 0 {
+			row := 0
+			for !c.IsMissing(row) {
+				row++
+			}
+			ds.Append(diag.Errorf("missing_value", "column %q has no value in row %d%s", name, row+1, more(n)).
+				Hint("A model needs every value. Add a transform that fills it in, such as impute, or one that drops such rows, drop_missing, which leaves rows to predict alone."))
+		}
+	}
+	return ds.Err()
+}
+
+func more(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return " and " + plural(n-1, "other")
+}
+
+// matches reports whether a name fits a pattern, in which * is any run of characters.
+func matches(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, parts[0]) {
+		return false
+	}
+	name = name[len(parts[0]):]
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name = name[i+len(part):]
+	}
+	return strings.HasSuffix(name, parts[len(parts)-1])
+}
