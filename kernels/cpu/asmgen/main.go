@@ -25,6 +25,8 @@ var files = []struct {
 	{"philox", philoxFile},
 	{"optim", optimFile},
 	{"fpenv", fpenvFile},
+	{"conv", convFile},
+	{"norm", normFile},
 }
 
 func main() {

@@ -3,9 +3,12 @@
 //
 //	isa     which variant of the kernels runs: portable, avx2, avx512
 //	gemm    matrix products, packed or not, with epilogues
-//	vec     elementwise maps, reductions, softmax, conversions, optimizers
+//	vec     elementwise maps, reductions, softmax, conversions
 //	philox  counter-based random bits and dropout masks
-//	conv    convolution, pooling and batch normalization on NHWC images
+//	optim   optimizer steps
+//	conv    convolution, depthwise convolution and pooling of NHWC images
+//	norm    batch normalization
+//	fpenv   flushing of denormal numbers
 //
 // Every package has a Kernels struct of functions and a For that returns the
 // one of a level; nothing is selected behind the caller's back and nothing is

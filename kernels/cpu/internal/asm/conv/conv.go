@@ -9,13 +9,16 @@ import (
 
 // Kernels convolve on one instruction set.
 type Kernels struct {
-	Level isa.Level
-	gemm  *gemm.Kernels
+	Level   isa.Level
+	gemm    *gemm.Kernels
+	windows *windows
 }
 
 // For returns the kernels of a level, or the best ones below it that the
 // build has.
-func For(level isa.Level) *Kernels { return &Kernels{Level: level, gemm: gemm.For(level)} }
+func For(level isa.Level) *Kernels {
+	return &Kernels{Level: level, gemm: gemm.For(level), windows: windowsFor(level)}
+}
 
 // ChannelUnit is the unit of ranges of output channels: each begins, within
 // its group, at a multiple of it.
@@ -32,6 +35,9 @@ type Workspace struct {
 	offsets    []int
 	segA, segC []int
 	b          []float32
+	win        window
+	filter     taps
+	tab        []int
 }
 
 // Epilogue is what is done to each output before it leaves the registers.

@@ -1,0 +1,171 @@
+package norm
+
+import (
+	"fmt"
+
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+)
+
+// chunkRows is the number of rows that are summed in float32.
+const chunkRows = 128
+
+// Matrix is rows of a matrix, LD elements apart.
+type Matrix struct {
+	Data []float32
+	LD   int
+}
+
+// Workspace holds what one thread needs. Its buffer grows with the first
+// calls and is then kept. The zero value is ready to use.
+type Workspace struct{ partial []float32 }
+
+// sums are two accumulators of n columns, zeroed.
+func (ws *Workspace) sums(n int) (a, b []float32) {
+	if cap(ws.partial) < 2*n {
+		ws.partial = make([]float32, 2*n)
+	}
+	p := ws.partial[:2*n]
+	clear(p)
+	return p[:n], p[n:]
+}
+
+// Kernels normalize on one instruction set. The number of columns is the
+// length of the per-column arguments.
+type Kernels struct {
+	Level isa.Level
+	f     *functions
+}
+
+// For returns the kernels of a level, or the best ones below it that the
+// build has.
+func For(level isa.Level) *Kernels { return &Kernels{Level: level, f: functionsFor(level)} }
+
+// Moments adds to sum and squares, for each column, the sums over rows of
+// x - pivot and of its square. A pivot near the mean keeps the variance exact.
+func (k *Kernels) Moments(sum, squares []float64, x Matrix, rows int, pivot []float32, ws *Workspace) {
+	cols := len(pivot)
+	x.check("x", rows, cols)
+	sum, squares = sum[:cols], squares[:cols]
+	if cols == 0 {
+		return
+	}
+	for i := 0; i < rows; i += chunkRows {
+		s, q := ws.sums(cols)
+		k.f.moments(s, q, pivot, x.from(i), min(chunkRows, rows-i))
+		addTo(sum, s)
+		addTo(squares, q)
+	}
+}
+
+// GradMoments adds to sum and products, for each column, the sums over rows
+// of dy and of dy*(x-mean). With y, the output of the relu that follows the
+// normalization, dy counts where y > 0.
+func (k *Kernels) GradMoments(sum, products []float64, dy, x Matrix, y *Matrix, rows int, mean []float32, ws *Workspace) {
+	cols := len(mean)
+	dy.check("dy", rows, cols)
+	x.check("x", rows, cols)
+	sum, products = sum[:cols], products[:cols]
+	if y != nil {
+		y.check("y", rows, cols)
+	}
+	if cols == 0 {
+		return
+	}
+	for i := 0; i < rows; i += chunkRows {
+		s, p := ws.sums(cols)
+		n := min(chunkRows, rows-i)
+		if y == nil {
+			k.f.gradMoments(s, p, mean, dy.from(i), x.from(i), n)
+		} else {
+			k.f.gradMomentsReLU(s, p, mean, dy.from(i), x.from(i), y.from(i), n)
+		}
+		addTo(sum, s)
+		addTo(products, p)
+	}
+}
+
+// Apply writes a*x + b, plus z unless it is nil, and with relu what is
+// positive of it. dst may be x or z.
+func (k *Kernels) Apply(dst, x Matrix, z *Matrix, rows int, a, b []float32, relu bool) {
+	cols := len(a)
+	b = b[:cols]
+	dst.check("dst", rows, cols)
+	x.check("x", rows, cols)
+	if z != nil {
+		z.check("z", rows, cols)
+	}
+	if cols == 0 {
+		return
+	}
+	step := callRows(cols)
+	for i := 0; i < rows; i += step {
+		n := min(step, rows-i)
+		switch {
+		case z == nil && relu:
+			k.f.affineReLU(dst.from(i), a, b, x.from(i), n)
+		case z == nil:
+			k.f.affine(dst.from(i), a, b, x.from(i), n)
+		case relu:
+			k.f.affineAddReLU(dst.from(i), a, b, x.from(i), z.from(i), n)
+		default:
+			k.f.affineAdd(dst.from(i), a, b, x.from(i), z.from(i), n)
+		}
+	}
+}
+
+// Grad writes a*dy + b*x + c, where with y, the output of the relu that
+// follows the normalization, dy counts where y > 0. dst may be any of the
+// arguments.
+func (k *Kernels) Grad(dst, dy, x Matrix, y *Matrix, rows int, a, b, c []float32) {
+	cols := len(a)
+	b, c = b[:cols], c[:cols]
+	dst.check("dst", rows, cols)
+	dy.check("dy", rows, cols)
+	x.check("x", rows, cols)
+	if y != nil {
+		y.check("y", rows, cols)
+	}
+	if cols == 0 {
+		return
+	}
+	step := callRows(cols)
+	for i := 0; i < rows; i += step {
+		n := min(step, rows-i)
+		if y == nil {
+			k.f.grad(dst.from(i), a, b, c, dy.from(i), x.from(i), n)
+		} else {
+			k.f.gradReLU(dst.from(i), a, b, c, dy.from(i), x.from(i), y.from(i), n)
+		}
+	}
+}
+
+// AddBias writes x + b for each row.
+func (k *Kernels) AddBias(dst, x Matrix, rows int, b []float32) {
+	cols := len(b)
+	dst.check("dst", rows, cols)
+	x.check("x", rows, cols)
+	if cols == 0 {
+		return
+	}
+	step := callRows(cols)
+	for i := 0; i < rows; i += step {
+		k.f.addBias(dst.from(i), b, x.from(i), min(step, rows-i))
+	}
+}
+
+// callRows is the number of rows of a call, some microseconds' worth.
+func callRows(cols int) int { return max(1, 1<<14/cols) }
+
+func (m Matrix) from(row int) Matrix { return Matrix{m.Data[row*m.LD:], m.LD} }
+
+func (m Matrix) check(name string, rows, cols int) {
+	if rows > 0 && cols > 0 && (m.LD < cols || len(m.Data) < (rows-1)*m.LD+cols) {
+		panic(fmt.Sprintf("norm: %s of %d elements has no %d rows of %d, %d apart", name, len(m.Data), rows, cols, m.LD))
+	}
+}
+
+func addTo(sum []float64, part []float32) {
+	for i, v := range part {
+		sum[i] += float64(v)
+	}
+}
