@@ -63,24 +63,21 @@ func benchFile(b *testing.B, d DType, tensors [][]byte, out io.Writer) {
 func benchEach(b *testing.B, f func(b *testing.B, d DType, tensors [][]byte)) {
 	for _, kind := range []string{"f32", "bf16", "pruned90"} {
 		d, tensors := benchTensors(kind)
-		b.Run(kind, func(b *testing.B) {
-			b.SetBytes(int64(len(tensors) * len(tensors[0])))
-			f(b, d, tensors)
-		})
+		b.Run(kind, func(b *testing.B) { f(b, d, tensors) })
 	}
 }
+
+func totalBytes(tensors [][]byte) int64 { return int64(len(tensors) * len(tensors[0])) }
 
 // BenchmarkSave encodes to memory, with checksums and digests.
 func BenchmarkSave(b *testing.B) {
 	benchEach(b, func(b *testing.B, d DType, tensors [][]byte) {
-		var buf bytes.Buffer
-		benchFile(b, d, tensors, &buf)
-		ratio := float64(buf.Len()) / float64(len(tensors)*len(tensors[0]))
-		for b.Loop() {
+		buf := bytes.NewBuffer(make([]byte, 0, totalBytes(tensors)))
+		perCore(b, totalBytes(tensors), func() {
 			buf.Reset()
-			benchFile(b, d, tensors, &buf)
-		}
-		b.ReportMetric(100*ratio, "%size")
+			benchFile(b, d, tensors, buf)
+		})
+		b.ReportMetric(100*float64(buf.Len())/float64(totalBytes(tensors)), "%size")
 	})
 }
 
@@ -88,8 +85,7 @@ func BenchmarkSave(b *testing.B) {
 func BenchmarkSaveFile(b *testing.B) {
 	d, tensors := benchTensors("f32")
 	path := filepath.Join(b.TempDir(), "m.hone")
-	b.SetBytes(int64(len(tensors) * len(tensors[0])))
-	for b.Loop() {
+	perCore(b, totalBytes(tensors), func() {
 		w, err := Create(path, WriterOptions{})
 		if err != nil {
 			b.Fatal(err)
@@ -100,7 +96,7 @@ func BenchmarkSaveFile(b *testing.B) {
 		if err := w.Commit(); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }
 
 func benchOpen(b *testing.B, d DType, tensors [][]byte) *Reader {
@@ -124,13 +120,13 @@ func BenchmarkLoad(b *testing.B) {
 	benchEach(b, func(b *testing.B, d DType, tensors [][]byte) {
 		r := benchOpen(b, d, tensors)
 		dst := make([]byte, len(tensors[0]))
-		for b.Loop() {
+		perCore(b, totalBytes(tensors), func() {
 			for i := range tensors {
 				if _, err := r.ReadTensor(fmt.Sprint("t", i), dst); err != nil {
 					b.Fatal(err)
 				}
 			}
-		}
+		})
 	})
 }
 
@@ -138,24 +134,22 @@ func BenchmarkLoad(b *testing.B) {
 func BenchmarkVerify(b *testing.B) {
 	d, tensors := benchTensors("f32")
 	r := benchOpen(b, d, tensors)
-	b.SetBytes(r.Size())
-	for b.Loop() {
+	perCore(b, r.Size(), func() {
 		if err := r.Verify(context.Background(), nil); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }
 
 // BenchmarkVerifyDeep counts the logical bytes.
 func BenchmarkVerifyDeep(b *testing.B) {
 	d, tensors := benchTensors("f32")
 	r := benchOpen(b, d, tensors)
-	b.SetBytes(int64(len(tensors) * len(tensors[0])))
-	for b.Loop() {
+	perCore(b, totalBytes(tensors), func() {
 		if err := r.VerifyDeep(context.Background(), nil); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }
 
 // BenchmarkOpenAndReadOne opens a checkpoint of 1 GB and reads one tensor of
@@ -176,7 +170,6 @@ func BenchmarkOpenAndReadOne(b *testing.B) {
 	if err := w.Commit(); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(w.Size())/1e9, "GB")
 	for b.Loop() {
 		r, err := Open(path)
 		if err != nil {
@@ -187,4 +180,5 @@ func BenchmarkOpenAndReadOne(b *testing.B) {
 		}
 		r.Close()
 	}
+	b.ReportMetric(float64(w.Size())/1e9, "GB")
 }
