@@ -12,7 +12,7 @@ import (
 // Limits on one expression. Loops within loops and strings doubled again and again are short to
 // write and endless to compute, so an upper bound is worked out from the expression first.
 const (
-	maxSize = 1e6
+	maxSize = 4e6
 	maxWork = 1e7
 
 	maxTotalWork      = 1e8 // of all expressions of a spec together
@@ -72,8 +72,8 @@ func digits(f *big.Float) float64 {
 	if _, acc := f.Int64(); acc == big.Exact {
 		return 20
 	}
-	if e := f.MantExp(nil); e > -64 && e < 64 {
-		return float64(len(f.Text('f', -1)))
+	if e := f.MantExp(nil); e > -16 && e < 64 && f.MinPrec() <= 16 {
+		return 20 // short and binary, such as -1.5
 	}
 	return numberSize + math.Abs(float64(f.MantExp(nil)))*0.31
 }

@@ -191,6 +191,16 @@ func (sc *scope) check(expr hclsyntax.Expression) (ok bool, diags diag.Diagnosti
 		}
 		ok = ok && v != cty.NilVal
 	}
+	hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, isCall := n.(*hclsyntax.FunctionCallExpr); isCall {
+			if _, known := functions[call.Name]; !known {
+				names := slices.Sorted(maps.Keys(functions))
+				diags.Append(diag.Errorf("unknown_function", "There is no function %s", clip(call.Name)).At(fromHCLRange(call.NameRange)).
+					Hint("%sThe functions are %s.", diag.DidYouMean(call.Name, names), listOf(names)))
+			}
+		}
+		return nil
+	})
 	return ok && len(diags) == 0, diags
 }
 

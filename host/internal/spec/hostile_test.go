@@ -43,7 +43,7 @@ var hostile = map[string]string{
 	"dollars":         "a = \"" + strings.Repeat("$", 100000) + "\"",
 	"dollars apart":   "a = \"" + strings.Repeat("$$${1}", 150000) + "\"",
 	"heredoc lines":   "a = <<A\n" + strings.Repeat("\n", 100000) + "A\n",
-	"newlines":        strings.Repeat("\n", 100000),
+	"newlines":        strings.Repeat("\n", 300000),
 	"labels":          "a" + strings.Repeat(" \"b\"", 250000),
 	"arguments":       strings.Repeat("a = 1\n", 170000),
 	"too large":       strings.Repeat("#", maxFileBytes+1),
@@ -58,7 +58,7 @@ var hostile = map[string]string{
 	"many copies":      "model \"m\" {\n input \"x\" {}\n layer \"a\" \"b\" { count = 1000000000 }\n}",
 	"blocks of blocks": "model \"m\" {\n input \"x\" {}\n" + chainedBlocks(30) + " layer \"block.b0\" \"l\" {}\n}",
 	"deep groups":      "model \"m\" {\n input \"x\" {}\n" + strings.ReplaceAll(chainedBlocks(2000), "count = 8", "count = 1") + " layer \"block.b0\" \"l\" {}\n}",
-	"many inputs":      "model \"m\" {\n block \"b\" {\n" + numbered(20000, "input \"i%d\" {}\n") + "}\n input \"x\" {}\n layer \"block.b\" \"l\" { count = 10000 }\n}",
+	"many inputs":      "model \"m\" {\n block \"b\" {\n" + numbered(5000, "input \"i%d\" {}\n") + "}\n input \"x\" {}\n layer \"block.b\" \"l\" { count = 10000 }\n}",
 	"chain of locals":  "locals {\n" + numbered(8000, "a%d = local.b%d\nb%d = 1\n") + chain(8000) + "}",
 }
 

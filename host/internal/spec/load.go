@@ -36,11 +36,17 @@ type Options struct {
 // The Spec is never nil and holds the Sources that diagnostics speak of, even
 // where there are errors; only without errors is the rest of it complete.
 func Load(path string, opts Options) (*Spec, diag.Diagnostics) {
-	dir, files, diags := find(path)
+	dir, sources, diags := ReadSources(path)
 	if diags.HasErrors() {
-		return &Spec{Dir: dir}, diags
+		return &Spec{Dir: dir, Sources: sources}, diags
 	}
-	var sources []Source
+	return Parse(dir, sources, opts)
+}
+
+// ReadSources reads the files that path stands for, as Load does, without looking at what they
+// say. It also returns their folder.
+func ReadSources(path string) (dir string, sources []Source, diags diag.Diagnostics) {
+	dir, files, diags := find(path)
 	for _, f := range files {
 		text, d := readFile(f)
 		diags.Append(d...)
@@ -48,10 +54,7 @@ func Load(path string, opts Options) (*Spec, diag.Diagnostics) {
 			sources = append(sources, Source{Name: f, Text: text})
 		}
 	}
-	if diags.HasErrors() {
-		return &Spec{Dir: dir, Sources: sources}, diags
-	}
-	return Parse(dir, sources, opts)
+	return dir, sources, diags
 }
 
 // Texts gives the sources in the form that diag.Write wants.

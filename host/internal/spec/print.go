@@ -15,7 +15,7 @@ import (
 
 // Print writes the spec as HCL in canonical form, with every expression replaced by its value
 // and every count by its copies. Parse reads the same spec from it, except that sensitive
-// arguments are absent.
+// arguments are absent. The spec must have passed Validate.
 func (s *Spec) Print() []byte {
 	p := &hclPrinter{}
 	p.hone(&s.Hone)

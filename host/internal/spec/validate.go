@@ -34,6 +34,7 @@ type validator struct {
 	spec    *Spec
 	diags   diag.Diagnostics
 	nesting int // of the group being looked at
+	layers  int // seen so far
 }
 
 // fail reports d at a place, which a Spec built in Go does not have, and a path.

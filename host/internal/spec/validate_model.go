@@ -13,6 +13,13 @@ const (
 )
 
 func (v *validator) model(m *Model, path string) {
+	if v.layers += len(m.Layers); v.layers > maxLayers {
+		if v.layers-len(m.Layers) <= maxLayers {
+			v.fail(diag.Errorf("too_many_layers", "The models have more than %d layers", maxLayers).
+				Hint("Use fewer layers, or fewer instances of blocks inside each other."), m.Range, path)
+		}
+		return
+	}
 	inputs, layers, outputs := newNames("input"), newNames("layer"), newNames("output")
 	if len(m.Inputs) == 0 {
 		v.fail(diag.Errorf("no_input", "There is no input in %q", m.Name).
