@@ -13,7 +13,7 @@ import (
 // measured apart can be merged.
 //
 // The host receives four functions over the accumulators (states): "init"
-// gives their first values; "update" takes the inputs output, target, weight;
+// has their first values as outputs of their names; "update" takes the inputs output, target, weight;
 // "merge" takes those of another part as inputs of the same names; "result" has
 // the output value, f64[].
 type Metric interface {
@@ -131,7 +131,7 @@ func (t *tracer) metric(m Metric, in []graph.Type) error {
 			start = math.Inf(1)
 		}
 		ext, _ := a.typ.Shape.Const()
-		first.Replace(graph.StateRole, a.name, first.Full(a.typ.DType, start, graph.Es(ext...)...))
+		first.Output(a.name, first.Full(a.typ.DType, start, graph.Es(ext...)...))
 	}
 	if _, err := first.Finish(); err != nil {
 		return err

@@ -232,20 +232,24 @@ func parseBound(s string, exclusive bool) (*pluginpb.Bound, error) {
 }
 
 func parseDefault(p *pluginpb.Parameter, s string) (*pluginpb.Value, error) {
+	v, err := parseScalar(p, s)
 	if p.List {
 		l := &pluginpb.List{}
-		if s != "" {
-			for e := range strings.SplitSeq(s, "|") {
-				v, err := parseScalar(p, e)
-				if err != nil {
-					return nil, err
-				}
-				l.Values = append(l.Values, v)
+		for e := range strings.SplitSeq(s, "|") {
+			if s == "" {
+				break
 			}
+			if v, err = parseScalar(p, e); err != nil {
+				return nil, err
+			}
+			l.Values = append(l.Values, v)
 		}
-		return &pluginpb.Value{Value: &pluginpb.Value_List{List: l}}, nil
+		v, err = &pluginpb.Value{Value: &pluginpb.Value_List{List: l}}, nil
 	}
-	return parseScalar(p, s)
+	if err != nil {
+		return nil, err
+	}
+	return v, CheckValue(p, v)
 }
 
 func parseScalar(p *pluginpb.Parameter, s string) (v *pluginpb.Value, err error) {
@@ -270,7 +274,7 @@ func parseScalar(p *pluginpb.Parameter, s string) (v *pluginpb.Value, err error)
 	if err != nil {
 		return nil, fmt.Errorf("default %q: %w", s, err)
 	}
-	return v, CheckValue(p, v)
+	return v, nil
 }
 
 // CheckValue reports why v is no value of p: its type, bounds, length or words.

@@ -132,7 +132,7 @@ func expm1Below(x graph.Value) graph.Value {
 	if !x.Valid() {
 		return x
 	}
-	return x.Min(x.Builder().Scalar(x.DType(), 0)).Expm1()
+	return positive(x, x.Builder().Scalar(x.DType(), 0), x).Expm1()
 }
 
 // SELU is the scaled exponential linear unit.
@@ -147,7 +147,11 @@ func (*SELU) Doc() string {
 // "Self-normalizing neural networks" (2017).
 func (*SELU) Build(_ *sdk.LayerBuilder, x graph.Value) graph.Value {
 	const alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-	return positive(x, x.Times(scale), expm1Below(x).Times(scale*alpha))
+	if !x.Valid() {
+		return x
+	}
+	below := x.Lt(x.Builder().Scalar(x.DType(), 0))
+	return below.Select(expm1Below(x).Times(scale*alpha), x.Times(scale))
 }
 
 // Softmax is exp(x) / sum(exp(x)) along an axis.

@@ -64,7 +64,7 @@ func (t *tracing) wanted() []signature {
 	case sdk.MetricKind:
 		state, value := []graph.Role{graph.StateRole}, fixed(graph.Scalar(graph.F64))
 		s := []signature{
-			{name: "init", inputs: none, results: state},
+			{name: "init", inputs: none, results: out},
 			{name: "update", inputs: t.inputs, params: state, results: state},
 			{name: "merge", params: state, results: state},
 			{name: "result", inputs: none, params: state, results: out, output: "value", typ: value},
