@@ -80,11 +80,13 @@ func snakeCase(s string) string {
 
 // eachAttr calls f with every attribute of a that is not zero. The value is an
 // int64, bool, string, float64, DType, *Tensor, []int64, []DimExpr or []Type.
+// Attributes of another op, which no verified node has, are passed over.
 func eachAttr(op Op, a Attrs, f func(attrField, any)) {
-	if a == nil {
+	p := reflect.ValueOf(a)
+	if !p.IsValid() || p.IsNil() || p.Type() != opTable[op].attrType {
 		return
 	}
-	v := reflect.ValueOf(a).Elem()
+	v := p.Elem()
 	for _, d := range opTable[op].attrs {
 		x := v.Field(d.index)
 		if x.IsZero() || x.Kind() == reflect.Slice && x.Len() == 0 {

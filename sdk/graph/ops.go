@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+)
 
 // Op is a primitive operation. The numbers are this process's own; what is
 // stored and sent is (name, version).
@@ -124,8 +127,9 @@ type OpDef struct {
 	// NewAttrs returns a zero attribute struct; nil where the op has none.
 	NewAttrs func() Attrs
 
-	attrs []attrField // of the struct that NewAttrs returns
-	infer func(c *inferContext, in []Type, a Attrs) ([]Type, error)
+	attrType reflect.Type // of what NewAttrs returns
+	attrs    []attrField
+	infer    func(c *inferContext, in []Type, a Attrs) ([]Type, error)
 }
 
 var opTable = makeTable()
@@ -135,7 +139,7 @@ func makeTable() *[numOps]OpDef {
 	def := func(op Op, name string, class Class, minArgs, maxArgs int, newAttrs func() Attrs, infer func(*inferContext, []Type, Attrs) ([]Type, error)) {
 		t[op] = OpDef{Name: name, Version: 1, Since: 1, Class: class, MinArgs: minArgs, MaxArgs: maxArgs, Shaped: -1, NewAttrs: newAttrs, infer: infer}
 		if newAttrs != nil {
-			t[op].attrs = attrFields(newAttrs())
+			t[op].attrType, t[op].attrs = reflect.TypeOf(newAttrs()), attrFields(newAttrs())
 		}
 	}
 	refsAfter := func(op Op, data int) { t[op].Shaped = data }

@@ -128,13 +128,14 @@ func (p *printer) fn(f *Func) {
 
 func (p *printer) node(f *Func, n *Node) {
 	p.f("  ")
-	for i := range n.NumOut {
+	results := min(n.NumOut, int32(len(f.Types)))
+	for i := range results {
 		if i > 0 {
 			p.f(", ")
 		}
 		p.f("%%%d", n.Out+ValueID(i))
 	}
-	if n.NumOut > 0 {
+	if results > 0 {
 		p.f(" = ")
 	}
 	p.f("%s", n.Op)
@@ -156,13 +157,13 @@ func (p *printer) node(f *Func, n *Node) {
 			p.f(" {%s}", strings.Join(items, ", "))
 		}
 	}
-	for i := range n.NumOut {
+	for i := range results {
 		if i == 0 {
 			p.f(": ")
 		} else {
 			p.f(", ")
 		}
-		if v := int(n.Out) + int(i); v < len(f.Types) {
+		if v := int(n.Out) + int(i); v >= 0 && v < len(f.Types) {
 			p.f("%s", f.Types[v])
 		}
 	}

@@ -409,7 +409,7 @@ func (v *verifier) attrs(n *Node) error {
 		}
 		return nil
 	}
-	if want := reflect.TypeOf(d.NewAttrs()); reflect.TypeOf(n.Attrs) != want || reflect.ValueOf(n.Attrs).IsNil() {
+	if reflect.TypeOf(n.Attrs) != d.attrType || reflect.ValueOf(n.Attrs).IsNil() {
 		return fmt.Errorf("lacks its attributes")
 	}
 	var err error
