@@ -192,8 +192,13 @@ func gatherRule(s *step) error {
 	a := s.attrs.(*graph.GatherAttrs)
 	if s.want[0] {
 		x, idx := s.x[0], s.x[1]
-		last := x.Size(int(a.Axis)).Plus(-1).Convert(idx.DType())
-		idx = idx.Max(s.b.Scalar(idx.DType(), 0)).Min(last)
+		last := x.Size(int(a.Axis)).Plus(-1)
+		// A narrow type may not hold the last index, so the comparison is wide.
+		if idx.DType() == graph.U64 {
+			idx = idx.Min(last.Convert(graph.U64))
+		} else {
+			idx = idx.Convert(graph.I64).Max(s.b.Scalar(graph.I64, 0)).Min(last)
+		}
 		s.dx[0] = zerosLike(x).ScatterAdd(int(a.Axis), int(a.BatchDims), idx, s.dy[0])
 	}
 	return nil

@@ -169,6 +169,11 @@ var cases = []gradientCase{
 	{name: "gather", args: []value{in(4, 2)}, f: func(b *graph.Builder, x []graph.Value) []graph.Value {
 		return one(x[0].Exp().Gather(0, 0, i32(b, []int64{2, 3}, 1, 1, 3, -5, 9, 0)))
 	}},
+	{name: "gather by narrow indices", args: []value{in(300)}, f: func(b *graph.Builder, x []graph.Value) []graph.Value {
+		narrow := b.Const(&graph.Tensor{DType: graph.U8, Shape: []int64{2}, Data: []byte{7, 255}})
+		wide := b.Const(&graph.Tensor{DType: graph.U64, Shape: []int64{1}, Data: []byte{0, 0, 0, 0, 0, 0, 0, 255}})
+		return []graph.Value{x[0].Exp().Gather(0, 0, narrow), x[0].Exp().Gather(0, 0, wide)}
+	}},
 	{name: "gather with batch axes", args: []value{in(2, 3, 4)}, f: func(b *graph.Builder, x []graph.Value) []graph.Value {
 		return one(x[0].Exp().Gather(2, 1, i32(b, []int64{2, 2}, 1, 1, 3, 7)))
 	}},
