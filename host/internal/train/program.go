@@ -22,6 +22,9 @@ type Program struct {
 	Optimizer *Optimizer `json:"optimizer,omitempty"`
 	// Schedule gives the learning rate; nil leaves it to the hyper learning_rate.
 	Schedule *Schedule `json:"schedule,omitempty"`
+	// EMA is the decay of the parameters' moving average, with which the model is
+	// evaluated; 0: none.
+	EMA float64 `json:"ema,omitempty"`
 }
 
 // LossTerm is one weighted loss: a function (output, target) -> f32[batch].
@@ -44,7 +47,10 @@ type MetricTerm struct {
 	Output   string `json:"output"`
 	Target   string `json:"target"`
 	Weighted bool   `json:"weighted,omitempty"`
-	// Type is the component's type, such as auc, for what the host itself knows better.
+	// Exact is the function (output, target, weight) -> value over a whole set of
+	// examples, for metrics whose accumulators only approximate it.
+	Exact string `json:"exact,omitempty"`
+	// Type is the component's type, such as auc.
 	Type string `json:"type"`
 }
 
@@ -53,18 +59,15 @@ type MetricTerm struct {
 type Optimizer struct {
 	// Update maps a parameter's path to (param, grad, slots) -> (param, slots).
 	Update map[string]string `json:"update"`
-	// Init maps a parameter's path to the function (param) -> slots.
-	Init map[string]string `json:"init"`
-	// Hypers are the values of the runtime hyperparameters.
-	Hypers map[string]float64 `json:"hypers"`
+	// Init maps a parameter's path to the function (param) -> slots; absent for
+	// an optimizer without slots.
+	Init map[string]string `json:"init,omitempty"`
 }
 
 // Schedule is a learning-rate schedule: a function (step, epoch, total,
 // monitored, state) -> (rate, state).
 type Schedule struct {
-	Func   string             `json:"func"`
-	Init   string             `json:"init,omitempty"`
-	Hypers map[string]float64 `json:"hypers,omitempty"`
+	Func string `json:"func"`
 }
 
 // model returns the model function for a mode.

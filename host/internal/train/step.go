@@ -53,8 +53,6 @@ type StepConfig struct {
 	// Masked are paths of parameters with a 0/1 mask, applied to parameter and
 	// slots after each update.
 	Masked map[string]bool
-	// EMA is the decay of the parameters' moving average; 0: none.
-	EMA float64
 	// Shards splits the batch into logical replicas; gradients and statistics meet
 	// in all_reduce. 0 and 1: one.
 	Shards int64
@@ -471,7 +469,7 @@ func (s *step) apply(q graph.Param, grad, rate graph.Value) {
 		}
 		v = mask(v)
 		s.write(graph.ParamRole, q.Name, v)
-		if d := s.cfg.EMA; d > 0 {
+		if d := s.p.EMA; d > 0 {
 			e := s.read(graph.SlotRole, SlotName(q.Name, EMASlot), q.Type)
 			s.write(graph.SlotRole, SlotName(q.Name, EMASlot), e.Times(d).Add(v.Times(1-d)))
 		}
@@ -516,12 +514,12 @@ func (s *step) measure(res map[string]graph.Value) {
 			switch {
 			case q.Role == graph.StateRole:
 				args[i] = s.read(graph.StateRole, MetricState(m.Name, q.Name), q.Type)
-			case q.Name == "weights":
+			case q.Name == "weight":
 				args[i] = s.ones()
 				if m.Weighted {
 					args[i] = s.weights
 				}
-			case q.Name == "targets":
+			case q.Name == "target":
 				args[i] = s.feed[key(graph.Input, "target:"+m.Target)]
 			default:
 				args[i] = res[key(graph.Output, "output:"+m.Output)]

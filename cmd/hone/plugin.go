@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/hone-ml/hone/host"
+)
+
+type pluginCmd struct {
+	List pluginListCmd `cmd:"" help:"List plugins and what they offer."`
+}
+
+type pluginListCmd struct {
+	Plugin map[string]string `help:"Binary of a further plugin." placeholder:"NAME=PATH" mapsep:"none"`
+	Args   bool              `help:"Show the arguments of each component."`
+}
+
+func (c *pluginListCmd) Run(a *app) error {
+	list, err := host.ListPlugins(a.ctx, host.Options{Builtin: a.bundle, Plugins: c.Plugin, Log: a.log})
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"kind", "type", "plugin", "what it is"}}
+	for _, p := range list {
+		for _, s := range p.Schemas {
+			name := s.Type
+			if !p.Builtin {
+				name = p.Name + "." + s.Type
+			}
+			rows = append(rows, []string{string(s.Kind), name, p.Name + " " + p.Version, s.Doc})
+			if !c.Args {
+				continue
+			}
+			for _, q := range s.Parameters {
+				def := "required"
+				switch {
+				case q.Default != nil:
+					def = fmt.Sprint("= ", q.Default)
+				case q.Optional:
+					def = "optional"
+				}
+				rows = append(rows, []string{"", "  " + q.Name, def, q.Doc})
+			}
+		}
+	}
+	table(a.stdout, rows)
+	return nil
+}

@@ -1,0 +1,367 @@
+package feed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/hone-ml/hone/host/internal/data"
+	"github.com/hone-ml/hone/host/internal/data/digits"
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/host/internal/spec"
+)
+
+// Parts are the rows of a data block. Validation and Test are nil where there
+// are none.
+type Parts struct {
+	Train, Validation, Test *data.Table
+	// Digest identifies the bytes that were read.
+	Digest string
+}
+
+// Named calls each with every part there is, in order.
+func (p *Parts) Named(each func(name string, t **data.Table) error) error {
+	for _, x := range []struct {
+		name string
+		t    **data.Table
+	}{{"train", &p.Train}, {"validation", &p.Validation}, {"test", &p.Test}} {
+		if *x.t != nil {
+			if err := each(x.name, x.t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// source reads one kind of data block.
+type source struct {
+	params []spec.Param
+	read   func(ctx context.Context, d *spec.Data, v spec.Values) (*Parts, error)
+}
+
+func pathParam(name, doc string, required bool) spec.Param {
+	return spec.Param{Name: name, Doc: doc, Kind: spec.PathValue, Required: required, Optional: !required}
+}
+
+// sources are the types of data blocks.
+func sources() map[string]source {
+	csv := []spec.Param{
+		pathParam("path", "The file, compressed by gzip or zstd or not.", true),
+		{Name: "columns", Doc: "Names of the columns, for a file without a header line.", Kind: spec.TextValue, List: true, Optional: true},
+		{Name: "header", Doc: "Whether the first line is a header, where columns are given as well.", Kind: spec.BoolValue, Optional: true},
+		{Name: "delimiter", Doc: "What separates fields: one character.", Kind: spec.TextValue, Optional: true},
+		{Name: "quote", Doc: "What encloses fields: one character, or an empty string for none.", Kind: spec.TextValue, Optional: true},
+		{Name: "comment", Doc: "What begins lines to pass over: one character.", Kind: spec.TextValue, Optional: true},
+		{Name: "skip_initial_space", Doc: "Whether spaces after a delimiter are dropped.", Kind: spec.BoolValue, Default: cty.False},
+		{Name: "missing", Doc: "Cells that mean that there is no value.", Kind: spec.TextValue, List: true, Optional: true},
+	}
+	file := []spec.Param{pathParam("path", "The file.", true)}
+	return map[string]source{
+		"digits": {nil, func(ctx context.Context, _ *spec.Data, _ spec.Values) (*Parts, error) {
+			t, err := digits.Load(ctx)
+			return &Parts{Train: t}, err
+		}},
+		"idx": {[]spec.Param{
+			pathParam("path", "A folder with IDX files named as MNIST's are: train* and t10k*, images and labels.", false),
+			pathParam("images", "A file of images, instead of a folder.", false),
+			pathParam("labels", "The file of their labels.", false),
+		}, readIDX},
+		"csv":   {csv, readCSV},
+		"jsonl": {file, readJSONLines},
+	}
+}
+
+// Types lists the types of data blocks.
+func Types() []string {
+	var out []string
+	for t := range sources() {
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Load reads a data block and divides its rows. seed is the run's.
+func Load(ctx context.Context, d *spec.Data, seed uint64) (*Parts, diag.Diagnostics) {
+	at := "data." + d.Name
+	src, ok := sources()[d.Type.Name]
+	if !ok || d.Type.Local != "" {
+		x := diag.Errorf("unknown_data", "there is no data source %q", d.Type).In(at).
+			Hint("%sThose known are %s.", diag.DidYouMean(d.Type.Name, Types()), listOf(Types()))
+		if d.Range.File != "" {
+			x = x.At(d.Range)
+		}
+		return nil, diag.Diagnostics{x}
+	}
+	parts, diags := readPart(ctx, src, d, d.Args, d.Node, at)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	for _, s := range d.Sources {
+		args := slices.Clone(d.Args)
+		for _, a := range s.Args {
+			if i := slices.IndexFunc(args, func(b spec.Argument) bool { return b.Name == a.Name }); i >= 0 {
+				args[i] = a
+			} else {
+				args = append(args, a)
+			}
+		}
+		more, ds := readPart(ctx, src, d, args, s.Node, at+"."+s.Part)
+		diags.Append(ds...)
+		if ds.HasErrors() {
+			return nil, diags
+		}
+		switch s.Part {
+		case "train":
+			parts.Train = more.Train
+		case "validation":
+			parts.Validation = more.Train
+		default:
+			parts.Test = more.Train
+		}
+	}
+	if parts.Train == nil || parts.Train.Rows() == 0 {
+		diags.Append(located(diag.Errorf("no_rows", "the data %q has no rows", d.Name).Hint("Look at the file with: hone data show PATH"), d.Node, at))
+		return nil, diags
+	}
+	h := sha256.New()
+	_ = parts.Named(func(name string, t **data.Table) error {
+		h.Write([]byte(name + " " + (*t).Digest() + "\n"))
+		return nil
+	})
+	parts.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	if d.Split != nil {
+		if ds := split(parts, d, seed); ds.HasErrors() {
+			return nil, append(diags, ds...)
+		}
+	}
+	return parts, diags
+}
+
+func readPart(ctx context.Context, src source, d *spec.Data, args spec.Args, node spec.Node, at string) (*Parts, diag.Diagnostics) {
+	v, diags := spec.DecodeArgs(args, spec.Schema{Kind: "data source", Type: d.Type.Name, Params: src.params}, node, at)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	p, err := src.read(ctx, d, v)
+	if err != nil {
+		ds := diag.From(err)
+		for i := range ds {
+			if ds[i].Path == "" {
+				ds[i].Path = at
+			}
+			if ds[i].Subject == nil && node.Range.File != "" {
+				ds[i] = ds[i].At(node.At("path")).Within(node.Range)
+			}
+		}
+		return nil, append(diags, ds...)
+	}
+	return p, diags
+}
+
+func located(d diag.Diagnostic, node spec.Node, path string) diag.Diagnostic {
+	if d.Subject == nil && node.Range.File != "" {
+		d = d.At(node.Range)
+	}
+	return d.In(path)
+}
+
+func readIDX(ctx context.Context, _ *spec.Data, v spec.Values) (*Parts, error) {
+	dir, images, labels := v.Get("path"), v.Get("images"), v.Get("labels")
+	switch {
+	case !dir.Null && images.Null && labels.Null:
+		s, err := data.ReadMNIST(ctx, dir.Path().Resolved, data.Limits{})
+		if err != nil {
+			return nil, err
+		}
+		return &Parts{Train: s.Train, Test: s.Test}, nil
+	case dir.Null && !images.Null && !labels.Null:
+		t, err := data.ReadIDXPair(ctx, images.Path().Resolved, labels.Path().Resolved, data.Limits{})
+		return &Parts{Train: t}, err
+	}
+	return nil, diag.Errorf("idx_arguments", "an idx source takes a folder, or images and labels").
+		Hint("Give path = \"FOLDER\", or both images and labels.")
+}
+
+// CSVOptions turns the arguments of a csv block and its columns into the
+// reader's options.
+func CSVOptions(d *spec.Data, v spec.Values) (data.CSVOptions, error) {
+	o := data.CSVOptions{Columns: v.Get("columns").Texts, Header: v.Get("header").Bool(), SkipInitialSpace: v.Get("skip_initial_space").Bool()}
+	if m := v.Get("missing"); !m.Null {
+		o.Missing = append([]string{}, m.Texts...)
+	}
+	one := func(name string, to *byte) error {
+		a := v.Get(name)
+		if a.Null {
+			return nil
+		}
+		if len(a.Text()) != 1 {
+			return diag.Errorf("csv_arguments", "%s is %q, not one character", name, a.Text()).In(name)
+		}
+		*to = a.Text()[0]
+		return nil
+	}
+	if q := v.Get("quote"); !q.Null && q.Text() == "" {
+		o.NoQuote = true
+	} else if err := one("quote", &o.Quote); err != nil {
+		return o, err
+	}
+	if err := one("delimiter", &o.Delimiter); err != nil {
+		return o, err
+	}
+	if err := one("comment", &o.Comment); err != nil {
+		return o, err
+	}
+	for _, c := range d.Columns {
+		if c.Type == "" {
+			continue
+		}
+		t, ok := columnTypes[c.Type]
+		if !ok {
+			var names []string
+			for n := range columnTypes {
+				names = append(names, n)
+			}
+			slices.Sort(names)
+			return o, located(diag.Errorf("column_type", "column %q has the unknown type %q", c.Name, c.Type).
+				Hint("%sThe types are %s.", diag.DidYouMean(c.Type, names), listOf(names)), c.Node, "data."+d.Name+".column."+c.Name)
+		}
+		if o.Types == nil {
+			o.Types = map[string]data.Type{}
+		}
+		o.Types[c.Name] = t
+	}
+	return o, nil
+}
+
+var columnTypes = map[string]data.Type{
+	"number": data.F64, "f64": data.F64, "f32": data.F32, "i64": data.I64, "i32": data.I32, "integer": data.I64, "string": data.String, "bool": data.Bool,
+}
+
+func readCSV(ctx context.Context, d *spec.Data, v spec.Values) (*Parts, error) {
+	o, err := CSVOptions(d, v)
+	if err != nil {
+		return nil, err
+	}
+	t, err := data.ReadCSV(ctx, v.Get("path").Path().Resolved, o)
+	return &Parts{Train: t}, err
+}
+
+func readJSONLines(ctx context.Context, _ *spec.Data, v spec.Values) (*Parts, error) {
+	t, err := data.ReadJSONLines(ctx, v.Get("path").Path().Resolved, data.JSONOptions{})
+	return &Parts{Train: t}, err
+}
+
+// split derives the parts that a split block asks for.
+func split(p *Parts, d *spec.Data, seed uint64) diag.Diagnostics {
+	s := d.Split
+	at := "data." + d.Name + ".split"
+	fail := func(err error) diag.Diagnostics {
+		ds := diag.From(err)
+		for i := range ds {
+			ds[i] = located(ds[i], s.Node, at)
+		}
+		return ds
+	}
+	if s.Seed != nil {
+		seed = *s.Seed
+	}
+	ordered := s.Shuffle != nil && !*s.Shuffle
+	classesOf := func(column string) (*data.Classes, error) {
+		c := p.Train.Column(column)
+		if c == nil {
+			return nil, data.MissingColumn("the split", column, p.Train.Schema())
+		}
+		return data.ClassesOf(c)
+	}
+	if s.Folds > 0 {
+		var folds []data.Fold
+		var err error
+		switch {
+		case s.Stratify != "":
+			var k *data.Classes
+			if k, err = classesOf(s.Stratify); err == nil {
+				folds, err = data.StratifiedKFold(k, s.Folds, seed)
+			}
+		case s.Group != "":
+			var k *data.Classes
+			if k, err = classesOf(s.Group); err == nil {
+				folds, err = data.GroupedKFold(k, s.Folds)
+			}
+		default:
+			folds, err = data.KFold(p.Train.Rows(), s.Folds, ordered, seed)
+		}
+		if err != nil {
+			return fail(err)
+		}
+		f := folds[s.Fold]
+		p.Train, p.Validation = p.Train.Gather(f.Train), p.Train.Gather(f.Validation)
+		return nil
+	}
+	if s.Validation == 0 && s.Test == 0 {
+		return nil
+	}
+	rest := 1 - s.Validation - s.Test
+	fractions := []float64{rest, s.Validation, s.Test}
+	var rows [][]int64
+	var err error
+	switch {
+	case s.Stratify != "":
+		var k *data.Classes
+		if k, err = classesOf(s.Stratify); err == nil {
+			rows, err = data.SplitStratified(k, fractions, seed)
+		}
+	case s.Group != "":
+		var k *data.Classes
+		if k, err = classesOf(s.Group); err == nil {
+			rows, err = data.SplitGrouped(k, fractions, seed)
+		}
+	default:
+		rows, err = data.SplitFractions(p.Train.Rows(), fractions, ordered, seed)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	whole := p.Train
+	p.Train = whole.Gather(rows[0])
+	if s.Validation > 0 {
+		p.Validation = whole.Gather(rows[1])
+	}
+	if s.Test > 0 {
+		p.Test = whole.Gather(rows[2])
+	}
+	if p.Train.Rows() == 0 {
+		return fail(diag.Errorf("no_rows", "the split leaves no rows to train on").Hint("Make validation and test smaller."))
+	}
+	return nil
+}
+
+// Holdout takes a fraction of the training rows for validation: the last rows
+// of a shuffle by seed.
+func (p *Parts) Holdout(fraction float64, seed uint64) error {
+	rows, err := data.SplitFractions(p.Train.Rows(), []float64{1 - fraction, fraction}, false, seed)
+	if err != nil {
+		return err
+	}
+	p.Train, p.Validation = p.Train.Gather(rows[0]), p.Train.Gather(rows[1])
+	return nil
+}
+
+func listOf(names []string) string {
+	out := ""
+	for i, n := range names {
+		switch {
+		case i == 0:
+		case i == len(names)-1:
+			out += " and "
+		default:
+			out += ", "
+		}
+		out += n
+	}
+	return out
+}

@@ -1,0 +1,165 @@
+package module
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/host/internal/spec"
+	"github.com/hone-ml/hone/host/internal/train"
+	"github.com/hone-ml/hone/sdk"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// train traces losses, metrics, optimizer and schedule.
+func (a *assembler) train(r Request, outputs map[string]graph.Type) {
+	t, p := r.Train, a.out.Program
+	names := make([]string, 0, len(outputs))
+	for _, o := range p.Outputs() {
+		names = append(names, o.Name)
+	}
+	pickOutput := func(name string, node spec.Node, path string) (string, bool) {
+		return a.choose("output", name, names, node, path)
+	}
+	pickTarget := func(name string, node spec.Node, path string) (string, bool) {
+		return a.choose("target", name, r.TargetOrder, node, path)
+	}
+	for i := range t.Losses {
+		l := &t.Losses[i]
+		name := l.Name
+		if name == "" {
+			name = l.Type.Name
+		}
+		path := "train.loss." + name
+		out, ok1 := pickOutput(l.Output, l.Node, path)
+		target, ok2 := pickTarget(l.Target, l.Node, path)
+		cfg, _, ds := Config(a.ctx, a.h, sdk.LossKind, l.Type, l.Args, l.Node, path)
+		a.diags.Append(ds...)
+		if !ok1 || !ok2 || ds.HasErrors() {
+			continue
+		}
+		m, err := a.h.TraceLoss(a.ctx, Ref(l.Type), cfg, outputs[out], r.Targets[target])
+		if err == nil {
+			a.pin(sdk.LossKind, l.Type)
+			var prefix string
+			if prefix, err = a.merge(m, "loss/"+name); err == nil {
+				w := 1.0
+				if l.Weight != nil {
+					w = *l.Weight
+				}
+				p.Losses = append(p.Losses, train.LossTerm{Name: name, Func: prefix + "loss", Output: out, Target: target, Weight: w})
+			}
+		}
+		a.report(err, l.Node, path)
+	}
+	for i := range t.Metrics {
+		k := &t.Metrics[i]
+		path := "train.metric." + k.Name
+		out, ok1 := pickOutput(k.Output, k.Node, path)
+		target, ok2 := pickTarget(k.Target, k.Node, path)
+		cfg, s, ds := Config(a.ctx, a.h, sdk.MetricKind, k.Type, k.Args, k.Node, path)
+		a.diags.Append(ds...)
+		if !ok1 || !ok2 || ds.HasErrors() {
+			continue
+		}
+		m, err := a.h.TraceMetric(a.ctx, Ref(k.Type), cfg, outputs[out], r.Targets[target])
+		if err == nil {
+			a.pin(sdk.MetricKind, k.Type)
+			var prefix string
+			if prefix, err = a.merge(m, "metric/"+k.Name); err == nil {
+				term := train.MetricTerm{
+					Name: k.Name, Type: k.Type.Name, Init: prefix + "init", Update: prefix + "update", Merge: prefix + "merge", Result: prefix + "result",
+					Output: out, Target: target, Weighted: k.Weighted,
+				}
+				if s.Has("exact") {
+					term.Exact = prefix + "exact"
+				}
+				p.Metrics = append(p.Metrics, term)
+				a.out.LowerIsBetter[k.Name] = s.LowerIsBetter
+			}
+		}
+		a.report(err, k.Node, path)
+	}
+	if t.Optimizer != nil && !a.diags.HasErrors() {
+		o, s := a.optimizer(t.Optimizer, "train.optimizer", "optimizer")
+		p.Optimizer, p.Schedule = o, s
+	}
+}
+
+func (a *assembler) report(err error, node spec.Node, path string) {
+	if err != nil {
+		a.diags.Append(Locate(diag.From(err), node, path)...)
+	}
+}
+
+// choose returns the name written, or the only one there is.
+func (a *assembler) choose(what, name string, have []string, node spec.Node, path string) (string, bool) {
+	if name == "" && len(have) == 1 {
+		return have[0], true
+	}
+	if slices.Contains(have, name) {
+		return name, true
+	}
+	var d diag.Diagnostic
+	switch {
+	case name != "":
+		d = diag.Errorf("unknown_"+what, "there is no %s %q", what, name).Hint("%sThere are %s.", diag.DidYouMean(name, have), strings.Join(have, ", "))
+	case len(have) == 0:
+		d = diag.Errorf("missing_"+what, "there is no %s to take", what).Hint("Say which column of the data holds what is to be predicted: target = \"NAME\".")
+	default:
+		d = diag.Errorf("ambiguous_"+what, "there are %d %ss to choose from", len(have), what).Hint("Add %s = one of %s.", what, strings.Join(have, ", "))
+	}
+	a.diags.Append(Locate(diag.Diagnostics{d}, node, path)...)
+	return "", false
+}
+
+// optimizer traces the optimizer for every type of trainable parameter, and its
+// schedule.
+func (a *assembler) optimizer(o *spec.Optimizer, path, prefix string) (*train.Optimizer, *train.Schedule) {
+	cfg, _, ds := Config(a.ctx, a.h, sdk.OptimizerKind, o.Type, o.Args, o.Node, path)
+	a.diags.Append(ds...)
+	if ds.HasErrors() {
+		return nil, nil
+	}
+	a.pin(sdk.OptimizerKind, o.Type)
+	out := &train.Optimizer{Update: map[string]string{}, Init: map[string]string{}}
+	for _, q := range a.out.Program.Params() {
+		if q.Role != graph.ParamRole || q.Decl != nil && q.Decl.NonTrainable {
+			continue
+		}
+		m, err := a.h.TraceOptimizer(a.ctx, Ref(o.Type), cfg, q.Type)
+		var name string
+		if err == nil {
+			name, err = a.merge(m, fmt.Sprintf("%s/%v", prefix, q.Type))
+		}
+		if err != nil {
+			a.report(fmt.Errorf("for the parameter %q: %w", q.Name, err), o.Node, path)
+			return nil, nil
+		}
+		out.Update[q.Name] = name + "update"
+		if a.m.Func(name+"init", graph.Any) != nil {
+			out.Init[q.Name] = name + "init"
+		}
+	}
+	if o.Schedule == nil {
+		return out, nil
+	}
+	sp := path + ".schedule"
+	c, _, ds := Config(a.ctx, a.h, sdk.ScheduleKind, o.Schedule.Type, o.Schedule.Args, o.Schedule.Node, sp)
+	a.diags.Append(ds...)
+	if ds.HasErrors() {
+		return out, nil
+	}
+	m, err := a.h.TraceSchedule(a.ctx, Ref(o.Schedule.Type), c)
+	var name string
+	if err == nil {
+		a.pin(sdk.ScheduleKind, o.Schedule.Type)
+		name, err = a.merge(m, prefix+"/schedule")
+	}
+	if err != nil {
+		a.report(err, o.Schedule.Node, sp)
+		return out, nil
+	}
+	return out, &train.Schedule{Func: name + "schedule"}
+}

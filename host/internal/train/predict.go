@@ -1,0 +1,199 @@
+package train
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// Predictor runs a model in inference. One goroutine at a time.
+type Predictor struct {
+	p     *Program
+	be    kernels.Backend
+	pool  kernels.Pool
+	vals  *values
+	runs  map[int64]*predictRun
+	order []graph.Param // inputs
+	fn    *graph.Func
+}
+
+type predictRun struct {
+	exec    kernels.Executable
+	session kernels.Session
+	bind    *kernels.Bindings
+	inputs  []kernels.Handle
+	results []kernels.Handle
+}
+
+// NewPredictor places a model's values on a device. Where the program keeps a
+// moving average of the parameters, the average is used.
+func NewPredictor(p *Program, be kernels.Backend, device string, vals []Value) (*Predictor, error) {
+	pool, err := be.NewPool(device)
+	if err != nil {
+		return nil, err
+	}
+	q := &Predictor{p: p, be: be, pool: pool, vals: newValues(pool), runs: map[int64]*predictRun{}}
+	if err := q.place(vals); err != nil {
+		q.Close()
+		return nil, err
+	}
+	return q, nil
+}
+
+func (q *Predictor) place(vals []Value) error {
+	f, err := q.p.model(graph.Infer)
+	if err != nil {
+		return err
+	}
+	q.fn = f
+	byName := map[string]*graph.Tensor{}
+	for _, v := range vals {
+		byName[key(v.Role, v.Name)] = v.Tensor
+	}
+	for _, a := range f.Params {
+		switch a.Role {
+		case graph.Input:
+			q.order = append(q.order, a)
+		case graph.ParamRole, graph.StateRole:
+			name := a.Name
+			if a.Decl != nil && a.Decl.Alias != "" {
+				name = a.Decl.Alias
+			}
+			t := byName[key(a.Role, name)]
+			if e := byName[key(graph.SlotRole, SlotName(name, EMASlot))]; e != nil && q.p.EMA > 0 && a.Role == graph.ParamRole {
+				t = e
+			}
+			if t == nil {
+				return fmt.Errorf("the checkpoint lacks the %s %q", a.Role, a.Name)
+			}
+			if !t.Type().Equal(a.Type) {
+				return fmt.Errorf("the checkpoint holds the %s %q as %v, the model takes %v", a.Role, a.Name, t.Type(), a.Type)
+			}
+			if err := q.vals.register(a.Role, a.Name, kernels.View{DType: t.DType, Shape: t.Shape, Data: t.Data}); err != nil {
+				return err
+			}
+		case graph.HyperRole:
+			v := 0.0
+			if a.Decl != nil {
+				v = a.Decl.Default
+			}
+			if err := q.vals.put(a.Role, a.Name, graph.ScalarOf(graph.F32, v)); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("the model draws random numbers (%s %q) in inference", a.Role, a.Name)
+		}
+	}
+	return nil
+}
+
+// Close frees the device's memory.
+func (q *Predictor) Close() error {
+	for _, r := range q.runs {
+		r.session.Close()
+	}
+	return q.pool.Close()
+}
+
+// prepare compiles the model for a batch size.
+func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, error) {
+	if r, ok := q.runs[batch]; ok {
+		return r, nil
+	}
+	exec, err := q.be.Compile(ctx, q.p.Module, q.p.Model, kernels.Options{Mode: graph.Infer, Symbols: map[string]int64{graph.BatchSymbol: batch}})
+	if err != nil {
+		return nil, fmt.Errorf("compiling the model for a batch of %d: %w", batch, err)
+	}
+	r := &predictRun{exec: exec, bind: &kernels.Bindings{}}
+	for i, a := range q.fn.Params {
+		if a.Role != graph.Input {
+			r.bind.Params = append(r.bind.Params, q.vals.handles[key(a.Role, a.Name)])
+			continue
+		}
+		v := exec.Params()[i]
+		h, err := q.pool.New(v.DType, v.Shape)
+		if err != nil {
+			return nil, err
+		}
+		r.inputs = append(r.inputs, h)
+		r.bind.Params = append(r.bind.Params, h)
+	}
+	for i, res := range q.fn.Results {
+		v := exec.Results()[i]
+		h, err := q.pool.New(v.DType, v.Shape)
+		if err != nil {
+			return nil, err
+		}
+		r.bind.Results = append(r.bind.Results, h)
+		if res.Role == graph.Output {
+			r.results = append(r.results, h)
+		}
+	}
+	if r.session, err = exec.NewSession(q.pool); err != nil {
+		return nil, err
+	}
+	q.runs[batch] = r
+	return r, nil
+}
+
+// Run predicts one batch: inputs in the model's order, row-major, little-endian;
+// outputs, one for each of the model's, are filled likewise. It allocates
+// nothing after the first call for a batch size.
+func (q *Predictor) Run(ctx context.Context, batch int64, inputs, outputs [][]byte) error {
+	r, err := q.prepare(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if len(inputs) != len(r.inputs) || len(outputs) != len(r.results) {
+		return fmt.Errorf("the model has %d inputs and %d outputs, given are %d and %d", len(r.inputs), len(r.results), len(inputs), len(outputs))
+	}
+	for i, h := range r.inputs {
+		if err := q.pool.Write(h, inputs[i]); err != nil {
+			return fmt.Errorf("input %q: %w", q.order[i].Name, err)
+		}
+	}
+	if _, err := r.session.Run(ctx, r.bind, 1); err != nil {
+		return err
+	}
+	for i, h := range r.results {
+		if err := q.pool.Read(h, outputs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Predict runs a whole set of arrays in batches and returns every output.
+func (q *Predictor) Predict(ctx context.Context, a *Arrays, batch int64) (map[string]*graph.Tensor, error) {
+	outs := q.p.Outputs()
+	result := map[string]*graph.Tensor{}
+	for _, o := range outs {
+		shape := []int64{a.Examples}
+		ext, err := o.Type.Shape[1:].Eval(nil)
+		if err != nil {
+			return nil, fmt.Errorf("output %q is %v: %w", o.Name, o.Type, err)
+		}
+		result[o.Name] = graph.NewTensor(o.Type.DType, append(shape, ext...)...)
+	}
+	in, out := make([][]byte, len(q.order)), make([][]byte, len(outs))
+	for at := int64(0); at < a.Examples; {
+		n := min(batch, a.Examples-at)
+		for i, p := range q.order {
+			v := a.Fields[p.Name]
+			row := int64(len(v.Data)) / a.Examples
+			in[i] = v.Data[at*row : (at+n)*row]
+		}
+		for i, o := range outs {
+			d := result[o.Name].Data
+			row := int64(len(d)) / a.Examples
+			out[i] = d[at*row : (at+n)*row]
+		}
+		if err := q.Run(ctx, n, in, out); err != nil {
+			return nil, err
+		}
+		at += n
+	}
+	return result, nil
+}

@@ -1,0 +1,277 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/host/internal/train"
+	"github.com/hone-ml/hone/modelfmt"
+)
+
+// progressEvery is the least time between two progress events.
+const progressEvery = 100 * time.Millisecond
+
+// epochsLoop runs the epochs that are left.
+func (r *run) epochsLoop(ctx context.Context) (*Result, error) {
+	for _, e := range r.state.History {
+		r.bestSpeed = max(r.bestSpeed, float64(e.ExamplesPerSecond))
+	}
+	r.fill()
+	if r.state.Stopped && !r.shouldStop() {
+		r.state.Stopped = false // the spec now allows to go on
+	}
+	for r.state.Epoch < r.epochs && !r.state.Stopped {
+		if err := r.epoch(ctx); err != nil {
+			return r.finish(ctx, err)
+		}
+	}
+	return r.finish(ctx, nil)
+}
+
+// epoch trains on one epoch, or on the rest of it, and evaluates.
+func (r *run) epoch(ctx context.Context) error {
+	pos := train.Position{Epoch: r.state.Epoch, Cursor: r.state.Cursor, Step: r.state.Step}
+	if err := r.trainer.SetMonitored(float64(r.state.Monitored)); err != nil {
+		return err
+	}
+	if err := r.trainer.BeginEpoch(ctx, pos); err != nil {
+		return err
+	}
+	first := pos.Cursor
+	start := time.Now()
+	told := start
+	var seconds float64
+	reached, err := r.trainer.RunEpoch(ctx, pos, func(at train.Position) error {
+		now := time.Now()
+		if now.Sub(told) < progressEvery {
+			return nil
+		}
+		told = now
+		loss, err := r.trainer.LastLoss()
+		if err != nil {
+			return err
+		}
+		r.emit(ProgressEvent{
+			Epoch: at.Epoch + 1, Epochs: r.epochs, Step: at.Step, Examples: at.Cursor, Total: r.parts["train"].Examples, Loss: Number(loss),
+			ExamplesPerSecond: Number(float64(at.Cursor-first) / now.Sub(start).Seconds()),
+		})
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return ErrNotFinite
+		}
+		return nil
+	})
+	seconds = time.Since(start).Seconds()
+	r.state.Cursor, r.state.Step = reached.Cursor, reached.Step
+	if err != nil {
+		return err
+	}
+	sums, err := r.trainer.Sums(ctx)
+	if err != nil {
+		return err
+	}
+	if math.IsNaN(sums.Loss) || math.IsInf(sums.Loss, 0) {
+		return ErrNotFinite
+	}
+	e := EpochEvent{
+		Epoch: r.state.Epoch + 1, Epochs: r.epochs, Step: reached.Step, Metrics: map[string]Number{}, LearningRate: Number(sums.Rate),
+		Seconds: Number(seconds), ExamplesPerSecond: Number(float64(reached.Cursor-first) / seconds),
+	}
+	addMetrics(e.Metrics, "", sums)
+	if r.val != nil {
+		v, err := r.trainer.Evaluate(ctx, r.val)
+		if err != nil {
+			return err
+		}
+		addMetrics(e.Metrics, "val_", v)
+	}
+	r.state.Monitored = e.Metrics[r.monitor]
+	r.state.Epoch++
+	r.state.Cursor = 0
+	if e.Best = r.improved(); e.Best {
+		r.state.Best, r.state.BestEpoch, r.state.Waited = r.state.Monitored, r.state.Epoch, 0
+	} else {
+		r.state.Waited++
+	}
+	r.state.History = append(r.state.History, e)
+	r.bestSpeed = max(r.bestSpeed, float64(e.ExamplesPerSecond))
+	r.fill()
+	r.emit(e)
+	r.state.Stopped = r.shouldStop()
+	return r.save(ctx, e.Best)
+}
+
+func addMetrics(to map[string]Number, prefix string, s train.Sums) {
+	to[prefix+"loss"] = Number(s.Loss)
+	for n, v := range s.Losses {
+		to[prefix+"loss_"+n] = Number(v)
+	}
+	for n, v := range s.Metrics {
+		to[prefix+n] = Number(v)
+	}
+}
+
+// improved reports whether the monitored number is the best so far.
+func (r *run) improved() bool {
+	now, best := float64(r.state.Monitored), float64(r.state.Best)
+	delta := 0.0
+	if e := r.p.spec.Train.EarlyStopping; e != nil {
+		delta = e.MinDelta
+	}
+	switch {
+	case math.IsNaN(now):
+		return false
+	case math.IsNaN(best):
+		return true
+	case r.mode == "min":
+		return now < best-delta
+	}
+	return now > best+delta
+}
+
+func (r *run) shouldStop() bool {
+	e := r.p.spec.Train.EarlyStopping
+	return e != nil && r.state.Waited > 0 && r.state.Waited >= max(e.Patience, 1)
+}
+
+// fill brings the result up to the last epoch.
+func (r *run) fill() {
+	r.result.Epochs = r.state.Epoch
+	r.result.ExamplesPerSecond = Number(r.bestSpeed)
+	if n := len(r.state.History); n > 0 {
+		for k, v := range r.state.History[n-1].Metrics {
+			r.result.Metrics[k] = v
+		}
+		r.result.Loss = r.result.Metrics["loss"]
+	}
+}
+
+// save writes the last checkpoint, and the best one where this is it.
+func (r *run) save(ctx context.Context, best bool) error {
+	every := 1
+	if c := r.p.spec.Train.Checkpoint; c != nil && c.Every > 0 {
+		every = c.Every
+	}
+	vals, err := r.trainer.Snapshot(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	r.state.Metrics = r.result.Metrics
+	write := func(path, kind string) error {
+		n, err := writeCheckpoint(path, r.lockOf[path], r.fixed, r.state, vals)
+		if err != nil {
+			return checkpointError(path, err)
+		}
+		r.emit(CheckpointEvent{Path: path, Kind: kind, Epoch: r.state.Epoch, Step: r.state.Step, Bytes: n})
+		return nil
+	}
+	if best && r.best != "" {
+		if err := write(r.best, "best"); err != nil {
+			return err
+		}
+		r.result.Best = r.best
+	}
+	if r.state.Epoch%every == 0 || r.state.Epoch >= r.epochs || r.state.Stopped || r.state.Cursor > 0 {
+		return write(r.last, "last")
+	}
+	return nil
+}
+
+// finish ends the run: after its last epoch, a stop, or an error.
+func (r *run) finish(ctx context.Context, err error) (*Result, error) {
+	res := r.result
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		r.emit(StopEvent{Reason: "interrupted", Epoch: r.state.Epoch + 1, Detail: fmt.Sprintf("after %d steps", r.state.Step)})
+		res.Stopped = "interrupted"
+		if err := r.save(ctx, false); err != nil {
+			return res, err
+		}
+		return res, fmt.Errorf("%w: %s holds the run; go on with --resume %s", ErrInterrupted, r.last, r.last)
+	case errors.Is(err, ErrNotFinite):
+		res.Stopped = "not_finite"
+		good := r.lastGood()
+		res.Checkpoint = good
+		detail := "no checkpoint had been written yet"
+		if good != "" {
+			detail = fmt.Sprintf("the checkpoint of epoch %d is kept: %s", r.state.Epoch, good)
+		}
+		r.emit(StopEvent{Reason: "not_finite", Epoch: r.state.Epoch + 1, Detail: detail})
+		d := diag.Errorf("not_finite", "the loss is not finite in epoch %d; %s", r.state.Epoch+1, detail).
+			Hint("Lower the learning rate, set clip_norm, or look for extreme values in the data.")
+		d.Cause = ErrNotFinite
+		if o := r.p.spec.Train.Optimizer; o != nil && o.Range.File != "" {
+			d = d.At(o.Range)
+		}
+		return res, d
+	default:
+		return res, err
+	}
+	if r.state.Stopped {
+		res.Stopped = "early_stopping"
+		r.emit(StopEvent{Reason: "early_stopping", Epoch: r.state.Epoch, Detail: fmt.Sprintf("%s has not improved on epoch %d for %d epochs", r.monitor, r.state.BestEpoch, r.state.Waited)})
+	}
+	if e := r.p.spec.Train.EarlyStopping; e != nil && e.RestoreBest && r.best != "" && r.state.BestEpoch != r.state.Epoch {
+		if err := r.restoreBest(); err != nil {
+			return res, err
+		}
+	} else if _, err := os.Stat(r.last); err != nil {
+		// A resumed run that had nothing left to do.
+		if err := r.save(ctx, false); err != nil {
+			return res, err
+		}
+	}
+	if r.test != nil {
+		s, err := r.trainer.Evaluate(ctx, r.test)
+		if err != nil {
+			return res, err
+		}
+		addMetrics(res.Metrics, "test_", s)
+	}
+	return res, nil
+}
+
+// lastGood returns the newest checkpoint that this run has written.
+func (r *run) lastGood() string {
+	if r.state.Epoch > 0 {
+		if _, err := os.Stat(r.last); err == nil {
+			return r.last
+		}
+	}
+	return ""
+}
+
+// restoreBest makes the best checkpoint the final one and loads it for the
+// test. The best holds the run as it stood then, so that it too can be resumed.
+func (r *run) restoreBest() error {
+	s, err := openCheckpoint(r.best, r.be)
+	if err != nil {
+		return err
+	}
+	if err := r.trainer.Restore(s.values); err != nil {
+		return checkpointError(r.best, err)
+	}
+	if r.o.Out == "" {
+		r.result.Checkpoint = r.best
+	} else {
+		src, err := os.Open(r.best)
+		if err != nil {
+			return err
+		}
+		defer src.Close()
+		if err := modelfmt.ReplaceFile(r.last, func(w io.Writer) error { _, err := io.Copy(w, src); return err }); err != nil {
+			return checkpointError(r.last, err)
+		}
+	}
+	for k, v := range s.run.Metrics {
+		r.result.Metrics[k] = v
+	}
+	r.result.Loss = r.result.Metrics["loss"]
+	return nil
+}

@@ -1,0 +1,88 @@
+package host
+
+import (
+	"runtime"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/host/internal/spec"
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/cpu"
+	"github.com/hone-ml/hone/kernels/reference"
+	"github.com/hone-ml/hone/sdk"
+)
+
+// Diagnostic says what is wrong, where, and what to do. Errors of this package
+// are Diagnostics, or wrap them.
+type Diagnostic = diag.Diagnostic
+
+// Diagnostics is a list of them, an error where one is.
+type Diagnostics = diag.Diagnostics
+
+// Options are what a project or model needs of its surroundings. The zero value
+// has no built-in components and runs on the default backend.
+type Options struct {
+	// Builtin are the plugins linked into the program: builtin.Main() of the
+	// plugins/builtin package, or sdk.Main with others.
+	Builtin sdk.Bundle
+	// Plugins gives the binaries of required plugins, by local name.
+	Plugins map[string]string
+	// NoPlugins forbids to start or serve any plugin: checkpoints need none.
+	NoPlugins bool
+	// Vars are values of variables, VarFiles files of such; HONE_VAR_x is
+	// looked up with Env (os.LookupEnv); Vars win over files, files over Env.
+	Vars     []string
+	VarFiles []string
+	Env      func(string) (string, bool)
+	// Backend is cpu (the default) or reference.
+	Backend string
+	// Threads is the size of the backend's team; 0 takes all processors.
+	Threads int
+	// Log takes what plugins and the run log; the zero Logger discards it.
+	Log zerolog.Logger
+}
+
+// Backends lists the backends that this build has, the default first.
+func Backends(o Options) ([]kernels.Backend, error) {
+	c, err := cpu.New(cpu.Config{Threads: o.Threads})
+	if err != nil {
+		return nil, err
+	}
+	return []kernels.Backend{c, reference.New()}, nil
+}
+
+// DefaultBackend is the backend taken where none is named.
+const DefaultBackend = "cpu"
+
+func (o Options) backend() (kernels.Backend, error) {
+	switch o.Backend {
+	case "", "cpu":
+		b, err := cpu.New(cpu.Config{Threads: o.Threads})
+		if err != nil {
+			return nil, diag.Errorf("backend", "the cpu backend does not start: %v", err)
+		}
+		return b, nil
+	case "reference":
+		return reference.New(), nil
+	}
+	return nil, diag.Errorf("unknown_backend", "there is no backend %q", o.Backend).
+		Hint("%sThose known are cpu and reference; hone backend list shows them.", diag.DidYouMean(o.Backend, []string{"cpu", "reference"}))
+}
+
+func closeBackend(b kernels.Backend) {
+	if c, ok := b.(interface{ Close() error }); ok {
+		_ = c.Close()
+	}
+}
+
+func (o Options) threads() int {
+	if o.Threads > 0 {
+		return o.Threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func (o Options) specOptions() spec.Options {
+	return spec.Options{Vars: o.Vars, VarFiles: o.VarFiles, Env: o.Env, Version: Version}
+}
