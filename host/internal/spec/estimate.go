@@ -17,7 +17,7 @@ const (
 
 	maxTotalWork      = 1e8 // of all expressions of a spec together
 	workPerExpression = 100 // what even the shortest costs
-	workPerByte       = 4   // of an instance of a block
+	workPerByte       = 16  // of an instance of a block
 
 	// numberSize is the most characters of a number that arithmetic can make from short ones:
 	// a 512-bit mantissa beside an exponent that is counted on its own.

@@ -33,7 +33,7 @@ var hostile = map[string]string{
 	"attribute splat": "a = b" + strings.Repeat(".*", 100000),
 	"directives":      "a = \"" + strings.Repeat("%{if true}", 100000) + "\"",
 	"loops":           "a = \"" + strings.Repeat("%{for x in y}", 75000) + "\"",
-	"nots and parens": "a = " + strings.Repeat(strings.Repeat("!", 4000)+"(", 250),
+	"nots and parens": "a = " + strings.Repeat(strings.Repeat("!", 4000)+"(", 60),
 	"digits":          "a = " + strings.Repeat("9", 100000),
 	"comment":         strings.Repeat("/*", 100000),
 	"quotes":          strings.Repeat("\"", 100001),
@@ -59,7 +59,7 @@ var hostile = map[string]string{
 	"blocks of blocks": "model \"m\" {\n input \"x\" {}\n" + chainedBlocks(30) + " layer \"block.b0\" \"l\" {}\n}",
 	"deep groups":      "model \"m\" {\n input \"x\" {}\n" + strings.ReplaceAll(chainedBlocks(2000), "count = 8", "count = 1") + " layer \"block.b0\" \"l\" {}\n}",
 	"many inputs":      "model \"m\" {\n block \"b\" {\n" + numbered(5000, "input \"i%d\" {}\n") + "}\n input \"x\" {}\n layer \"block.b\" \"l\" { count = 10000 }\n}",
-	"chain of locals":  "locals {\n" + numbered(8000, "a%d = local.b%d\nb%d = 1\n") + chain(8000) + "}",
+	"chain of locals":  "locals {\n" + numbered(3000, "a%d = local.b%d\nb%d = 1\n") + chain(3000) + "}",
 }
 
 func TestHostileTexts(t *testing.T) {
