@@ -15,7 +15,8 @@ import (
 // [NewAsyncWriter] and by the next [AsyncWriter.Wait]; whether to stop or to go
 // on is the caller's choice.
 //
-// Its methods are for one goroutine.
+// Its methods are for one goroutine, which saves or discards a snapshot before it
+// asks for the next or waits.
 type AsyncWriter struct {
 	report func(Saved)
 	slots  chan *Snapshot // the one snapshot, when it is free

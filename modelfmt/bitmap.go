@@ -50,39 +50,60 @@ func nonzero(v uint64) int { return int((v | -v) >> 63) }
 func packNonzero(bitmap, packed, data []byte, width int) ([]byte, []byte) {
 	n := len(data) / width
 	at := len(packed)
-	// Room for a store past the last kept element keeps the loop branchless.
+	// Every element is stored and only some are kept, which spares a branch that
+	// nobody can predict; the last store may end past the last kept element.
 	packed = grow(packed, len(data)+8)
-	var mask byte
-	for i := range n {
-		var v uint64
-		switch width {
-		case 1:
-			v = uint64(data[i])
-			packed[at] = data[i]
-		case 2:
+	first := len(bitmap)
+	bitmap = grow(bitmap, (n+7)/8)
+	bits := bitmap[first:]
+	clear(bits)
+	switch width {
+	case 4:
+		at = pack4(bits, packed, at, data)
+	case 2:
+		for i := 0; i < n; i++ {
 			u := binary.LittleEndian.Uint16(data[2*i:])
-			v = uint64(u)
 			binary.LittleEndian.PutUint16(packed[at:], u)
-		case 4:
-			u := binary.LittleEndian.Uint32(data[4*i:])
-			v = uint64(u)
-			binary.LittleEndian.PutUint32(packed[at:], u)
-		case 8:
-			v = binary.LittleEndian.Uint64(data[8*i:])
-			binary.LittleEndian.PutUint64(packed[at:], v)
+			set := nonzero(uint64(u))
+			at += 2 * set
+			bits[i/8] |= byte(set) << (i % 8)
 		}
-		set := nonzero(v)
-		at += set * width
-		mask |= byte(set) << (i % 8)
-		if i%8 == 7 {
-			bitmap = append(bitmap, mask)
-			mask = 0
+	default:
+		for i := 0; i < n; i++ {
+			element := data[i*width:][:width]
+			if set := countNonzero(element, width); set != 0 {
+				at += copy(packed[at:], element)
+				bits[i/8] |= 1 << (i % 8)
+			}
 		}
-	}
-	if n%8 != 0 {
-		bitmap = append(bitmap, mask)
 	}
 	return bitmap, packed[:at]
+}
+
+// pack4 is packNonzero for elements of four bytes, eight of them at a time.
+func pack4(bits, packed []byte, at int, data []byte) int {
+	for len(data) >= 32 {
+		block := (*[32]byte)(data)
+		var mask uint32
+		for k := range 8 {
+			u := binary.LittleEndian.Uint32(block[4*k : 4*k+4])
+			binary.LittleEndian.PutUint32(packed[at:at+4], u)
+			set := (u | -u) >> 31
+			at += int(4 * set)
+			mask |= set << k
+		}
+		bits[0] = byte(mask)
+		bits, data = bits[1:], data[32:]
+	}
+	for k := 0; len(data) >= 4; k++ {
+		u := binary.LittleEndian.Uint32(data)
+		binary.LittleEndian.PutUint32(packed[at:], u)
+		set := (u | -u) >> 31
+		at += int(4 * set)
+		bits[0] |= byte(set) << k
+		data = data[4:]
+	}
+	return at
 }
 
 // grow returns b with n more bytes of length.

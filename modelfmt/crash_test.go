@@ -139,24 +139,31 @@ func TestCrashLoop(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	var told int64 // the last step that a child called durable
+	// hear reads one line of a child, and reports whether it told of a save.
+	hear := func(lines *bufio.Scanner) (saved, more bool) {
+		if !lines.Scan() {
+			return false, false
+		}
+		if strings.HasPrefix(lines.Text(), "child failed") {
+			t.Fatal(lines.Text())
+		}
+		n, err := strconv.ParseInt(strings.TrimPrefix(lines.Text(), "saved "), 10, 64)
+		if err == nil {
+			told = n
+		}
+		return err == nil, true
+	}
 	listen := func(lines *bufio.Scanner) {
-		for lines.Scan() {
-			if strings.HasPrefix(lines.Text(), "child failed") {
-				t.Fatal(lines.Text())
-			}
-			if n, err := strconv.ParseInt(strings.TrimPrefix(lines.Text(), "saved "), 10, 64); err == nil {
-				told = n
-			}
+		for more := true; more; {
+			_, more = hear(lines)
 		}
 	}
 	during := 0
 	for range crashes {
 		cmd, lines := child(1 << 40)
 		// Wait for the first save, and then for a moment within a save or two.
-		for lines.Scan() && !strings.HasPrefix(lines.Text(), "saved") {
-			if strings.HasPrefix(lines.Text(), "child failed") {
-				t.Fatal(lines.Text())
-			}
+		for saved, more := false, true; more && !saved; {
+			saved, more = hear(lines)
 		}
 		time.Sleep(time.Duration(rng.IntN(12_000)) * time.Microsecond)
 		if err := cmd.Process.Kill(); err != nil {

@@ -62,9 +62,9 @@ func log2(n uint64) uint64 {
 	return r
 }
 
-// windows calls f with the parts of p to be sampled, each a multiple of unit
+// sampleOf calls f with the parts of p to be sampled, each a multiple of unit
 // bytes: all of p when it is short.
-func windows(p []byte, unit int, f func([]byte)) {
+func sampleOf(p []byte, unit int, f func([]byte)) {
 	size := sampleWindow * unit
 	if len(p) <= sampleWindows*size {
 		f(p)
@@ -87,7 +87,7 @@ type estimate struct {
 func (c *chunkEncoder) judge(data []byte, width int, rotate bool) estimate {
 	var hist [8]histogram
 	var elements, zeros, sampled uint64
-	windows(data, width, func(p []byte) {
+	sampleOf(data, width, func(p []byte) {
 		n := len(p) / width
 		planes := c.carve(n, width)
 		planesSplit(planes, p, width, rotate)

@@ -22,8 +22,9 @@ type job struct {
 // pipeline encodes chunks on several goroutines and writes them in the order in
 // which they came, so that the file's bytes do not depend on the workers.
 //
-// At most window chunks are under way, each with its logical bytes and its
-// record: memory is bounded by window × 2 chunks, whatever the tensors' sizes.
+// At most twice as many chunks as workers wait their turn, each with its logical
+// bytes and its record, and each worker has scratch of about four chunks. So a
+// worker costs about eight chunks of memory, whatever the tensors' sizes.
 type pipeline struct {
 	out    *bufio.Writer
 	offset int64

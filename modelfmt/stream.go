@@ -71,7 +71,7 @@ func (c *chunkEncoder) chooseCodec(data []byte) byte {
 	}
 	var h histogram
 	sampled := 0
-	windows(data, 1, func(p []byte) { h.add(p); sampled += len(p) })
+	sampleOf(data, 1, func(p []byte) { h.add(p); sampled += len(p) })
 	huffman := int(h.bits()/8) + 32 // a table takes about that much
 	small := min(huffman, c.trialZstd(data)*sampled/max(c.trialLen, 1))
 	switch {

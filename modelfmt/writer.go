@@ -16,7 +16,7 @@ import (
 // WriterOptions says how to write. The zero value is right for most.
 type WriterOptions struct {
 	// Workers is the number of goroutines that compress; default GOMAXPROCS.
-	// The bytes written do not depend on it. Each worker holds about four
+	// The bytes written do not depend on it. Each worker takes about eight
 	// chunks of memory.
 	Workers int
 	// ChunkSize is the logical bytes of a chunk, a power of two from 4 KiB to
