@@ -85,11 +85,21 @@ func (k *Kit) MustTrace(kind sdk.Kind, typ string, c Config, inputs ...graph.Typ
 	return m
 }
 
-// Values are arguments or results of a function, by name.
+// Values are arguments or results of a function, by name. An argument may be
+// told from one of the same name by its role: "input:total", "hyper:momentum".
 type Values map[string]*graph.Tensor
 
-// Run applies a function of a traced module. Arguments go by their names; hypers
-// that are absent have the values of the configuration, keys are drawn from the
+// of returns the value of a parameter. Hypers go by role and name alone, since
+// optimizers like to call slots after them.
+func (v Values) of(p graph.Param) *graph.Tensor {
+	if t := v[p.Role.String()+":"+p.Name]; t != nil || p.Role == graph.HyperRole {
+		return t
+	}
+	return v[p.Name]
+}
+
+// Run applies a function of a traced module. Hypers that are absent from the
+// arguments have the values of the configuration, keys are drawn from the
 // seed 0, the step is 0 and the examples are numbered from 0.
 func (k *Kit) Run(m *graph.Module, function string, mode graph.Mode, args Values) Values {
 	k.t.Helper()
@@ -145,13 +155,13 @@ func (k *Kit) eval(m *graph.Module, f *graph.Func, mode graph.Mode, args Values,
 	k.t.Helper()
 	batch := int64(1)
 	for _, p := range f.Params {
-		if v := args[p.Name]; v != nil && len(p.Type.Shape) > 0 && p.Type.Shape[0] == graph.Batch {
+		if v := args.of(p); v != nil && len(p.Type.Shape) > 0 && p.Type.Shape[0] == graph.Batch {
 			batch = v.Shape[0]
 		}
 	}
 	in := make([]*graph.Tensor, len(f.Params))
 	for i, p := range f.Params {
-		switch v := args[p.Name]; {
+		switch v := args.of(p); {
 		case i >= len(f.Params)-len(seeds):
 			in[i] = seeds[i-(len(f.Params)-len(seeds))]
 		case v != nil:

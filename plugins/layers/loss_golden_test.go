@@ -213,22 +213,9 @@ func merged(k *plugintest.Kit, m *graph.Module, parts []plugintest.Values) plugi
 	if parts[1] == nil {
 		return parts[0]
 	}
-	// merge takes a state and an input of each name: they are told apart by
-	// giving the other part's names to a copy of the function.
-	f := m.Func("merge", graph.Any).Clone()
 	args := plugintest.Values{}
-	for i, p := range f.Params {
-		if p.Role == graph.Input {
-			f.Params[i].Name = "other " + p.Name
-			args["other "+p.Name] = parts[1][p.Name]
-		} else {
-			args[p.Name] = parts[0][p.Name]
-		}
+	for name, v := range parts[0] {
+		args["state:"+name], args["input:"+name] = v, parts[1][name]
 	}
-	f.Name = "merge_two"
-	c := m.Clone()
-	if err := c.Add(f); err != nil {
-		panic(err)
-	}
-	return k.Run(c, "merge_two", graph.Any, args)
+	return k.Run(m, "merge", graph.Any, args)
 }

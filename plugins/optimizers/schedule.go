@@ -191,7 +191,7 @@ func (p *PolynomialDecay) Rate(b *sdk.ScheduleBuilder) graph.Value {
 	if p.Cycle {
 		steps := p.steps(b)
 		// The number of times that the end was reached, counting from 1.
-		times := b.Step().Add(steps).Add(count(b, 0)).Div(steps)
+		times := b.Step().Add(steps).Div(steps)
 		times = b.Step().Rem(steps).Eq(count(b, 0)).And(b.Step().Gt(count(b, 0))).Select(b.Step().Div(steps), times)
 		part = float(b.Step()).Div(float(steps.Mul(times)))
 	}
@@ -237,7 +237,7 @@ func (*CosineDecay) Doc() string {
 func (c *CosineDecay) Rate(b *sdk.ScheduleBuilder) graph.Value {
 	first := c.rate(b)
 	if c.WarmupTarget == nil || c.WarmupSteps == 0 {
-		return cosine(b, first, c.part(b), c.Alpha)
+		return cosine(first, c.part(b), c.Alpha)
 	}
 	up, steps := count(b, c.WarmupSteps), c.steps(b)
 	if c.DecaySteps == nil {
@@ -246,11 +246,11 @@ func (c *CosineDecay) Rate(b *sdk.ScheduleBuilder) graph.Value {
 	target := number(b, *c.WarmupTarget)
 	warm := first.Add(target.Sub(first).Mul(float(b.Step()).Times(1 / float64(c.WarmupSteps))))
 	after := b.Step().Max(up).Sub(up).Min(steps)
-	return b.Step().Lt(up).Select(warm, cosine(b, target, float(after).Div(float(steps)), c.Alpha))
+	return b.Step().Lt(up).Select(warm, cosine(target, float(after).Div(float(steps)), c.Alpha))
 }
 
 // cosine is rate * ((1 - alpha) * (1 + cos(pi * part)) / 2 + alpha).
-func cosine(b *sdk.ScheduleBuilder, rate, part graph.Value, alpha float64) graph.Value {
+func cosine(rate, part graph.Value, alpha float64) graph.Value {
 	wave := part.Times(math.Pi).Cos().Plus(1).Times(0.5)
 	return rate.Mul(wave.Times(1 - alpha).Plus(alpha))
 }
@@ -283,8 +283,8 @@ func (c *CosineDecayRestarts) Rate(b *sdk.ScheduleBuilder) graph.Value {
 		begin := factor.Plus(-1).Times(1 / (c.TMul - 1))
 		part = done.Sub(begin).Div(factor).Max(number(b, 0))
 	}
-	rate := c.rate(b).Mul(number(b, c.MMul).Pow(period))
-	return cosine(b, rate, part, c.Alpha)
+	wave := part.Times(math.Pi).Cos().Plus(1).Times(0.5).Mul(number(b, c.MMul).Pow(period))
+	return c.rate(b).Mul(wave.Times(1 - c.Alpha).Plus(c.Alpha))
 }
 
 // LinearWarmup goes to a rate along a straight line and stays there.
@@ -355,7 +355,7 @@ func (p *Plateau) Rate(b *sdk.ScheduleBuilder) graph.Value {
 	wait := b.State("wait", 0)
 	cool := b.State("cooldown", 0)
 	factor := b.State("factor", 1)
-	seen := b.State("epoch", 0)
+	seen := b.State("last_epoch", 0)
 
 	epoch := float(b.Epoch())
 	figure := b.Monitored().Times(sign)
@@ -365,7 +365,7 @@ func (p *Plateau) Rate(b *sdk.ScheduleBuilder) graph.Value {
 	cooling := cool.Gt(zero)
 	left := cooling.Select(cool.Sub(one), cool)
 	better := figure.Lt(best.Plus(-p.MinDelta))
-	waited := better.Or(left.Gt(zero)).Or(cooling.And(left.Le(zero)).And(better)).Select(zero, cooling.Select(zero, wait).Add(one))
+	waited := better.Or(left.Gt(zero)).Select(zero, cooling.Select(zero, wait).Add(one))
 	rate := b.Hyper("initial_learning_rate", p.InitialLearningRate)
 	low := waited.Ge(number(b, float64(max(p.Patience, 1)))).And(rate.Mul(factor).Gt(number(b, p.MinRate)))
 	lowered := low.Select(factor.Times(p.Factor), factor)
@@ -375,6 +375,6 @@ func (p *Plateau) Rate(b *sdk.ScheduleBuilder) graph.Value {
 	b.SetState("cooldown", ended.Select(low.Select(number(b, float64(p.Cooldown)), left), cool))
 	factor = ended.Select(lowered, factor)
 	b.SetState("factor", factor)
-	b.SetState("epoch", epoch.Max(seen))
+	b.SetState("last_epoch", epoch.Max(seen))
 	return rate.Mul(factor).Max(number(b, p.MinRate))
 }
