@@ -127,7 +127,7 @@ func (f *feed) input(key string, e *pluginpb.Entry, t graph.Type) graph.Value {
 var batch = graph.Shape{graph.Batch}
 
 // Elements returns the column's elements as they are; NaN or zero where the value
-// is missing. Text has none: see Lookup, Hash and ParseNumber.
+// is missing. Text has none: see Codes, Hash and ParseNumber.
 func (f *feed) Elements(c Column) graph.Value {
 	if c.Kind == TextColumn {
 		return f.b.Failf("column %q holds text, and numbers are wanted; turn it into numbers first, with one_hot, ordinal or hash, or name other columns", c.Name)
@@ -152,8 +152,8 @@ func (f *feed) Missing(c Column) graph.Value {
 	return f.input("missing", &pluginpb.Entry{Column: uint32(c.index), How: &pluginpb.Entry_Missing{Missing: &pluginpb.MissingMask{}}}, graph.Type{DType: graph.Bool, Shape: batch})
 }
 
-// Lookup returns codes i32[batch] of a column of any kind with one element a row.
-func (f *feed) Lookup(c Column, v Vocabulary) graph.Value {
+// Codes returns the codes, i32[batch] of a column of any kind with one element a row.
+func (f *feed) Codes(c Column, v Vocabulary) graph.Value {
 	if !f.single(c) {
 		return graph.Value{}
 	}
