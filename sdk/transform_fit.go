@@ -275,7 +275,7 @@ func startOf(m *graph.Module, name string, acc []accumulator) error {
 			start = math.Inf(1)
 		}
 		extents, _ := a.typ.Shape.Const()
-		b.Replace(graph.StateRole, a.name, b.Full(a.typ.DType, start, graph.Es(extents...)...))
+		b.Output(a.name, b.Full(a.typ.DType, start, graph.Es(extents...)...))
 	}
 	_, err := b.Finish()
 	return err

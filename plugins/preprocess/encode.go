@@ -116,10 +116,7 @@ func (g *grouping) rare(counts []int64, rows int64) []bool {
 			}
 		}
 	}
-	left := len(counts) - n
-	if n > 0 {
-		left++
-	}
+	left := len(counts) - n + 1 // scikit-learn counts the group even where it is empty
 	if g.MaxCategories != nil && *g.MaxCategories < left {
 		order := make([]int, len(counts))
 		for i := range order {

@@ -17,7 +17,7 @@ def tensor(a):
     """An array as {"shape", "dtype", "data"}; data is flat, in row-major order."""
     a = np.asarray(a)
     if a.dtype.kind in "UO":
-        return {"shape": list(a.shape), "dtype": "str", "data": [None if v is None else str(v) for v in a.ravel()]}
+        return {"shape": list(a.shape), "dtype": "str", "data": [None if v is None or v != v else str(v) for v in a.ravel()]}
     return {"shape": list(a.shape), "dtype": DTYPES[str(a.dtype)], "data": [number(v) for v in a.ravel()]}
 
 

@@ -194,7 +194,9 @@ def encoding():
     gaps = x.copy()
     gaps[recipe.unit("words.missing", gaps.shape) < 0.2] = None
     t.case("missing_is_a_category", "one_hot", {"handle_unknown": "ignore"}, t.data("words_missing", gaps, columns), O(), ["categories_"], fit=fit, named=True)
-    t.case("missing_encoded", "ordinal", {"encoded_missing_value": -2, "handle_unknown": "use_encoded_value", "unknown_value": -1}, ("words_missing", gaps, columns),
+    # encoded_missing_value is for NaN alone: None would be a category like any other.
+    t.case("missing_encoded", "ordinal", {"encoded_missing_value": -2, "handle_unknown": "use_encoded_value", "unknown_value": -1},
+           ("words_missing", np.where(gaps == None, np.nan, gaps), columns),  # noqa: E711
            preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2), ["categories_"], fit=fit)
 
     iris = datasets.load_iris()

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"google.golang.org/grpc"
 
@@ -34,7 +35,7 @@ func (h *Host) FitTransform(ctx context.Context, ref Ref, c Config, req *pluginp
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := bind(schema, c)
+	b, err := bind(schema, textOf(schema, c))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,4 +63,19 @@ func (h *Host) FitTransform(ctx context.Context, ref Ref, c Config, req *pluginp
 		return nil, nil, t.invalid(err)
 	}
 	return resp, m, nil
+}
+
+// textOf writes numbers as text where an argument is one: impute's fill_value may be
+// either, and HCL converts as readily.
+func textOf(s *Schema, c Config) Config {
+	out := Config{}
+	for name, v := range c {
+		if p := s.Parameter(name); p != nil && p.Type == String && !p.List {
+			if x, ok := v.(float64); ok {
+				v = strconv.FormatFloat(x, 'g', -1, 64)
+			}
+		}
+		out[name] = v
+	}
+	return out
 }

@@ -368,10 +368,10 @@ func (p *Pipeline) newSums(a *pluginpb.AskSums, given []field, m *graph.Module) 
 			return nil, fmt.Errorf("the accumulation takes a %v", q.Role)
 		}
 	}
-	for _, f := range []*graph.Func{start, update} {
+	for f, role := range map[*graph.Func]graph.Role{start: graph.Output, update: graph.StateRole} {
 		n := 0
 		for _, r := range f.Results {
-			if t, ok := g.types[r.Name]; r.Role != graph.StateRole || !ok || !t.Equal(f.TypeOf(r.Value)) {
+			if t, ok := g.types[r.Name]; r.Role != role || !ok || !t.Equal(f.TypeOf(r.Value)) {
 				return nil, fmt.Errorf("the accumulation returns %q, which is no state of it", r.Name)
 			}
 			n++

@@ -147,7 +147,11 @@ func (s *step) check(in []field, m *graph.Module) error {
 		}
 	}
 	names := map[string]bool{}
-	for _, f := range s.out(in) {
+	left := s.out(in)
+	if !slices.ContainsFunc(left, func(f field) bool { return !f.target && !f.aside }) && slices.ContainsFunc(in, func(f field) bool { return !f.target && !f.aside }) {
+		return diag.Errorf("no_column", "the transform %q drops every column", s.Name).Hint("Name other columns, or raise its threshold.")
+	}
+	for _, f := range left {
 		if names[f.Name] {
 			return fmt.Errorf("it makes a column %q, and there is one already", f.Name)
 		}
