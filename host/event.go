@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"time"
+
+	"github.com/hone-ml/hone/kernels"
 )
 
 // Event is one step of a run's progress, also one line of --json output. Fields
@@ -121,6 +123,8 @@ type Result struct {
 	Backend           string            `json:"backend"`
 	Seed              uint64            `json:"seed"`
 	Stopped           string            `json:"stopped,omitempty"` // as StopEvent.Reason
+	// Profile is the time by instruction of all steps, with TrainOptions.Profile.
+	Profile []kernels.OpTime `json:"-"`
 }
 
 // EventName returns result.

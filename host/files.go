@@ -55,6 +55,11 @@ func ReplaceFile(path string, data []byte) error {
 	})
 }
 
+// ReplaceWith is ReplaceFile for content that is written piece by piece.
+func ReplaceWith(path string, write func(io.Writer) error) error {
+	return modelfmt.ReplaceFile(path, write)
+}
+
 // CheckpointError gives an error of reading or writing a checkpoint its file
 // and a remedy; nil stays nil.
 func CheckpointError(path string, err error) error {

@@ -227,6 +227,9 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 			return res, err
 		}
 	}
+	for _, name := range sortedKeys(r.trainer.Profile()) {
+		res.Profile = append(res.Profile, r.trainer.Profile()[name]...)
+	}
 	if r.test != nil {
 		s, err := r.trainer.Evaluate(ctx, r.test)
 		if err != nil {

@@ -42,7 +42,7 @@ func Open(path string, o Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{path: path, be: be, s: s}
-	if m.pred, err = train.NewPredictor(s.program, be, "", s.values); err != nil {
+	if m.pred, err = train.NewPredictor(s.program, be, "", s.run.Seed, s.values); err != nil {
 		closeBackend(be)
 		return nil, checkpointError(path, err)
 	}

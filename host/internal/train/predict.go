@@ -17,6 +17,7 @@ type Predictor struct {
 	runs  map[int64]*predictRun
 	order []graph.Param // inputs
 	fn    *graph.Func
+	seed  uint64
 }
 
 type predictRun struct {
@@ -29,12 +30,14 @@ type predictRun struct {
 
 // NewPredictor places a model's values on a device. Where the program keeps a
 // moving average of the parameters, the average is used.
-func NewPredictor(p *Program, be kernels.Backend, device string, vals []Value) (*Predictor, error) {
+// seed is that of the model's training, for what draws random numbers even in
+// inference.
+func NewPredictor(p *Program, be kernels.Backend, device string, seed uint64, vals []Value) (*Predictor, error) {
 	pool, err := be.NewPool(device)
 	if err != nil {
 		return nil, err
 	}
-	q := &Predictor{p: p, be: be, pool: pool, vals: newValues(pool), runs: map[int64]*predictRun{}}
+	q := &Predictor{seed: seed, p: p, be: be, pool: pool, vals: newValues(pool), runs: map[int64]*predictRun{}}
 	if err := q.place(vals); err != nil {
 		q.Close()
 		return nil, err
@@ -82,8 +85,18 @@ func (q *Predictor) place(vals []Value) error {
 			if err := q.vals.put(a.Role, a.Name, graph.ScalarOf(graph.F32, v)); err != nil {
 				return err
 			}
+		case graph.KeyRole:
+			path, ordinal := splitKey(a.Name)
+			if err := q.vals.put(a.Role, a.Name, u64(graph.DeriveKey(q.seed, path, ordinal))); err != nil {
+				return err
+			}
+		case graph.StepRole:
+			if err := q.vals.put(a.Role, a.Name, u64(0)); err != nil {
+				return err
+			}
+		case graph.IndexRole:
 		default:
-			return fmt.Errorf("the model draws random numbers (%s %q) in inference", a.Role, a.Name)
+			return fmt.Errorf("the model takes %s %q, which a prediction does not have", a.Role, a.Name)
 		}
 	}
 	return nil
@@ -108,7 +121,16 @@ func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, erro
 	}
 	r := &predictRun{exec: exec, bind: &kernels.Bindings{}}
 	for i, a := range q.fn.Params {
-		if a.Role != graph.Input {
+		switch a.Role {
+		case graph.Input:
+		case graph.IndexRole:
+			rename, err := q.vals.index(batch)
+			if err != nil {
+				return nil, err
+			}
+			r.bind.Params = append(r.bind.Params, q.vals.handles[rename[key(a.Role, a.Name)]])
+			continue
+		default:
 			r.bind.Params = append(r.bind.Params, q.vals.handles[key(a.Role, a.Name)])
 			continue
 		}

@@ -35,6 +35,14 @@ type DataField struct {
 	Input bool // an input of the model; else a target
 }
 
+// key is the field's name among inputs and targets alike.
+func (f DataField) key() string {
+	if f.Input {
+		return f.Name
+	}
+	return "target:" + f.Name
+}
+
 // StepConfig says what to build a step function for.
 type StepConfig struct {
 	// Examples is the extent of the resident arrays; 0 where each step is given
@@ -141,16 +149,8 @@ func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	if err := buildForward(p, m, graph.Train, cfg.Fields); err != nil {
 		return nil, err
 	}
-	// Shapes stay symbolic, so that the remainder batch takes the same function.
-	flat, err := inline.Flatten(ctx, m, forwardName, kernels.Options{Mode: graph.Train, Frozen: cfg.Frozen}, func(f *graph.Func) bool {
-		return f.Composite != nil
-	})
+	forward, err := flatForward(ctx, m, graph.Train, cfg.Frozen)
 	if err != nil {
-		return nil, err
-	}
-	forward := flat.Func.Clone()
-	forward.Name, forward.Mode = "hone.flat", graph.Any
-	if err := m.Add(forward); err != nil {
 		return nil, err
 	}
 	var wrt []int
@@ -179,6 +179,20 @@ func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	return s.finish()
 }
 
+// flatForward expands the forward function of a mode into one without modes.
+// Shapes stay symbolic, so that any batch size takes the same function.
+func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, frozen []string) (*graph.Func, error) {
+	flat, err := inline.Flatten(ctx, m, forwardName, kernels.Options{Mode: mode, Frozen: frozen}, func(f *graph.Func) bool {
+		return f.Composite != nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := flat.Func.Clone()
+	f.Name, f.Mode = "hone.flat", graph.Any
+	return f, m.Add(f)
+}
+
 // trains reports whether a step updates the parameter.
 func (p *Program) trains(q graph.Param, cfg StepConfig) bool {
 	if q.Decl != nil && (q.Decl.NonTrainable || q.Decl.Alias != "") || cfg.FrozenParams[q.Name] || !q.Type.DType.IsFloat() {
@@ -202,7 +216,11 @@ func BuildEval(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	}
 	s := newStep(p, m, "hone.eval", cfg)
 	s.takeBatch(false)
-	s.measure(s.call(m.Func(forwardName, graph.Infer)))
+	forward, err := flatForward(ctx, m, graph.Infer, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.measure(s.call(forward))
 	return s.finish()
 }
 
@@ -278,11 +296,7 @@ func (s *step) takeBatch(shuffled bool) {
 		return s.read(graph.Input, name, t).Gather(0, 0, rows)
 	}
 	for _, f := range s.cfg.Fields {
-		name := f.Name
-		if !f.Input {
-			name = "target:" + name
-		}
-		s.feed[key(graph.Input, name)] = take("data:"+name, f.Type)
+		s.feed[key(graph.Input, f.key())] = take("data:"+f.key(), f.Type)
 	}
 	if s.cfg.Weighted {
 		s.weights = take(weightName, graph.Type{DType: graph.F32, Shape: graph.Shape{graph.Batch}})
@@ -312,11 +326,10 @@ func (s *step) call(f *graph.Func) map[string]graph.Value {
 			}
 			args[i] = v
 		case graph.StepRole:
-			if !s.number.Valid() {
-				s.failf("the function %q draws random numbers outside of training", f.Name)
-				return nil
+			// Evaluation has no step of its own: what draws there draws as in the first.
+			if args[i] = s.number; !s.number.Valid() {
+				args[i] = s.b.Scalar(graph.U64, 0)
 			}
-			args[i] = s.number
 		case graph.IndexRole:
 			args[i] = s.b.Index()
 		default:

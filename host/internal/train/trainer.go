@@ -393,11 +393,7 @@ func (t *Trainer) place(prefix, weights string, a *Arrays) ([]DataField, error) 
 		return nil, err
 	}
 	for _, f := range fields {
-		name := f.Name
-		if !f.Input {
-			name = "target:" + name
-		}
-		if err := t.vals.register(graph.Input, prefix+f.Name, a.Fields[name]); err != nil {
+		if err := t.vals.register(graph.Input, prefix+f.key(), a.Fields[f.key()]); err != nil {
 			return nil, err
 		}
 	}
@@ -486,21 +482,6 @@ func (t *Trainer) compile(ctx context.Context, name string, batch int64, build f
 	c := &compiled{fn: built.Module.Func(built.Entry, graph.Any), donate: built.Donate, exec: exec, session: session, batch: batch}
 	t.execs[k] = c
 	return c, nil
-}
-
-// placeIndex puts the index of each example of a batch.
-func (t *Trainer) index(batch int64) (map[string]string, error) {
-	name := fmt.Sprintf("index:%d", batch)
-	if !t.vals.has(graph.IndexRole, name) {
-		v := make([]int64, batch)
-		for i := range v {
-			v[i] = int64(i)
-		}
-		if err := t.vals.put(graph.IndexRole, name, graph.Int64s(v, batch)); err != nil {
-			return nil, err
-		}
-	}
-	return map[string]string{key(graph.IndexRole, "index"): key(graph.IndexRole, name)}, nil
 }
 
 // Position is where a run stands.
@@ -672,7 +653,7 @@ func (t *Trainer) RunEpoch(ctx context.Context, pos Position, progress func(Posi
 }
 
 func (t *Trainer) run(ctx context.Context, c *compiled, steps int) (int, error) {
-	rename, err := t.index(c.batch)
+	rename, err := t.vals.index(c.batch)
 	if err != nil {
 		return 0, err
 	}
@@ -811,12 +792,12 @@ func (t *Trainer) evaluatePart(ctx context.Context, part *Part) (Sums, error) {
 		if err != nil {
 			return Sums{}, err
 		}
-		rename, err := t.index(size)
+		rename, err := t.vals.index(size)
 		if err != nil {
 			return Sums{}, err
 		}
 		for _, f := range part.fields {
-			rename[key(graph.Input, "data:"+f.Name)] = key(graph.Input, part.name+":data:"+f.Name)
+			rename[key(graph.Input, "data:"+f.key())] = key(graph.Input, part.name+":data:"+f.key())
 		}
 		rename[key(graph.Input, weightName)] = key(graph.Input, part.name+":"+weightName)
 		if t.p.EMA > 0 {

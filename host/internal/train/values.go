@@ -108,6 +108,21 @@ func (v *values) bind(f *graph.Func, donate []int, rename map[string]string) (*k
 	return b, nil
 }
 
+// index puts the index of each example of a batch.
+func (v *values) index(batch int64) (map[string]string, error) {
+	name := fmt.Sprintf("index:%d", batch)
+	if !v.has(graph.IndexRole, name) {
+		idx := make([]int64, batch)
+		for i := range idx {
+			idx[i] = int64(i)
+		}
+		if err := v.put(graph.IndexRole, name, graph.Int64s(idx, batch)); err != nil {
+			return nil, err
+		}
+	}
+	return map[string]string{key(graph.IndexRole, "index"): key(graph.IndexRole, name)}, nil
+}
+
 // Value is one named tensor of a run's state.
 type Value struct {
 	Role   graph.Role
