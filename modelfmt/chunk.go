@@ -44,7 +44,6 @@ type chunkEncoder struct {
 	bitmap      []byte
 	sample      []byte
 	trial       []byte
-	trialLen    int
 }
 
 func newChunkEncoder() (*chunkEncoder, error) {
@@ -99,12 +98,12 @@ func (c *chunkEncoder) encode(dst, data []byte, d DType, base []byte) []byte {
 		dst = c.appendPlanes(dst, data, width, d.rotates())
 	case transformBitmap:
 		c.bitmap, c.packed = packNonzero(c.bitmap[:0], c.packed[:0], data, width)
-		dst = c.appendStream(dst, c.bitmap)
+		dst = c.appendStream(dst, c.bitmap, false)
 		if len(c.packed) > 0 {
 			dst = c.appendPlanes(dst, c.packed, width, d.rotates())
 		}
 	default:
-		dst = c.appendStream(dst, data)
+		dst = c.appendStream(dst, data, false)
 	}
 	if len(dst)-head > len(data)+16 {
 		dst = append(dst[:head], transformPlain|flag)
@@ -117,7 +116,7 @@ func (c *chunkEncoder) appendPlanes(dst, data []byte, width int, rotate bool) []
 	p := c.carve(len(data)/width, width)
 	planesSplit(p, data, width, rotate)
 	for _, plane := range p {
-		dst = c.appendStream(dst, plane)
+		dst = c.appendStream(dst, plane, width > 1)
 	}
 	return dst
 }
@@ -143,7 +142,7 @@ func (c *chunkEncoder) choose(data []byte, d DType) (transform byte, cost uint64
 	// Ordinary float weights, which shrink by a sixth, are spared the trial.
 	share := cost * 100 / uint64(len(data))
 	if width > 1 && (!d.float() || share < 75 || share > 97) {
-		plain := uint64(c.trialZstd(data)) * uint64(len(data)) / uint64(c.trialLen)
+		plain := uint64(c.trialZstd(data)) * uint64(len(data)) / uint64(len(c.sample))
 		if plain < cost-cost/32 {
 			return transformPlain, plain
 		}

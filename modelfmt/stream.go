@@ -23,21 +23,19 @@ const (
 	// minGain is the share, in percent, that a coded stream must save to be
 	// worth the time of decoding it.
 	minGain = 3
-	// trialBytes is the length up to which codecs are tried on everything and
-	// not on samples.
-	trialBytes = 4 << 10
 )
 
 // zstdWindow bounds what a zstd frame inside a checkpoint may ask for. It equals
 // the largest chunk.
 const zstdWindow = 1 << maxChunkLog2
 
-// appendStream appends data as a stream, with the codec that seems best.
-func (c *chunkEncoder) appendStream(dst, data []byte) []byte {
+// appendStream appends data as a stream, with the codec that seems best. plane
+// says that it is one of several planes.
+func (c *chunkEncoder) appendStream(dst, data []byte, plane bool) []byte {
 	if len(data) > 0 && allEqual(data) {
 		return append(dst, codecConstant, 1, data[0])
 	}
-	codec := c.chooseCodec(data)
+	codec := c.chooseCodec(data, plane)
 	head := len(dst)
 	dst = append(dst, codec)
 	dst = binary.AppendUvarint(dst, uint64(len(data))) // the widest it can be
@@ -65,7 +63,7 @@ func appendRaw(dst, data []byte) []byte {
 func gainOf(n int) int { return n * minGain / 100 }
 
 // chooseCodec samples data.
-func (c *chunkEncoder) chooseCodec(data []byte) byte {
+func (c *chunkEncoder) chooseCodec(data []byte, plane bool) byte {
 	if len(data) < 32 {
 		return codecRaw
 	}
@@ -73,7 +71,10 @@ func (c *chunkEncoder) chooseCodec(data []byte) byte {
 	sampled := 0
 	sampleOf(data, 1, func(p []byte) { h.add(p); sampled += len(p) })
 	huffman := int(h.bits()/8) + 32 // a table takes about that much
-	small := min(huffman, c.trialZstd(data)*sampled/max(c.trialLen, 1))
+	if plane && huffman > sampled-gainOf(sampled) {
+		return codecRaw // a mantissa: no second look
+	}
+	small := min(huffman, c.trialZstd(data))
 	switch {
 	case small > sampled-gainOf(sampled):
 		return codecRaw
@@ -83,16 +84,11 @@ func (c *chunkEncoder) chooseCodec(data []byte) byte {
 	return codecHuffman
 }
 
-// trialZstd returns what zstd makes of a sample of contiguous windows, whose
-// length it leaves in trialLen.
+// trialZstd returns what zstd makes of the sample.
 func (c *chunkEncoder) trialZstd(data []byte) int {
-	if len(data) > trialBytes {
-		half, mid := trialBytes/2, len(data)/2
-		c.sample = append(append(c.sample[:0], data[:half]...), data[mid:mid+half]...)
-		data = c.sample
-	}
-	c.trialLen = len(data)
-	c.trial = c.quick.EncodeAll(data, c.trial[:0])
+	c.sample = c.sample[:0]
+	sampleOf(data, 1, func(p []byte) { c.sample = append(c.sample, p...) })
+	c.trial = c.quick.EncodeAll(c.sample, c.trial[:0])
 	return len(c.trial)
 }
 
@@ -226,15 +222,15 @@ func (c *chunkDecoder) blocks(out, b []byte) error {
 func (c *chunkDecoder) literals(block, b []byte) error {
 	s, b, err := huff0.ReadTable(b, c.huff)
 	if err != nil {
-		return fmt.Errorf("Huffman table: %w", err)
+		return fmt.Errorf("table of a Huffman block: %w", err)
 	}
 	c.huff = s
 	got, err := s.Decoder().Decompress4X(block[:0:len(block)], b)
 	if err != nil {
-		return fmt.Errorf("Huffman block: %w", err)
+		return fmt.Errorf("streams of a Huffman block: %w", err)
 	}
 	if len(got) != len(block) {
-		return fmt.Errorf("Huffman block gives %d bytes for %d", len(got), len(block))
+		return fmt.Errorf("a Huffman block gives %d bytes for %d", len(got), len(block))
 	}
 	return nil
 }
