@@ -3,9 +3,11 @@ package modelfmt
 import (
 	"bytes"
 	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/huff0"
 	"github.com/klauspost/compress/zstd"
@@ -82,12 +84,12 @@ func planesSplit(p [][]byte, src []byte, width int, rotate bool) {
 // encode appends the record of a chunk to dst. base has the bytes of the same
 // chunk of the base checkpoint, or is nil; it is overwritten.
 func (c *chunkEncoder) encode(dst, data []byte, d DType, base []byte) []byte {
-	transform, cost := c.choose(data, d)
+	transform, cost, flat := c.choose(data, d)
 	flag := byte(0)
 	if base != nil {
 		xorBytes(base, base, data)
-		if t, n := c.choose(base, d); n < cost-cost/32 {
-			transform, data, flag = t, base, transformXor
+		if t, n, f := c.choose(base, d); n < cost-cost/32 {
+			transform, flat, data, flag = t, f, base, transformXor
 		}
 	}
 	head := len(dst)
@@ -95,15 +97,15 @@ func (c *chunkEncoder) encode(dst, data []byte, d DType, base []byte) []byte {
 	width := d.Size()
 	switch transform {
 	case transformSplit:
-		dst = c.appendPlanes(dst, data, width, d.rotates())
+		dst = c.appendPlanes(dst, data, width, d.rotates(), flat)
 	case transformBitmap:
 		c.bitmap, c.packed = packNonzero(c.bitmap[:0], c.packed[:0], data, width)
-		dst = c.appendStream(dst, c.bitmap, false)
+		dst = c.appendStream(dst, c.bitmap)
 		if len(c.packed) > 0 {
-			dst = c.appendPlanes(dst, c.packed, width, d.rotates())
+			dst = c.appendPlanes(dst, c.packed, width, d.rotates(), flat)
 		}
 	default:
-		dst = c.appendStream(dst, data, false)
+		dst = c.appendStream(dst, data)
 	}
 	if len(dst)-head > len(data)+16 {
 		dst = append(dst[:head], transformPlain|flag)
@@ -112,31 +114,46 @@ func (c *chunkEncoder) encode(dst, data []byte, d DType, base []byte) []byte {
 	return dst
 }
 
-func (c *chunkEncoder) appendPlanes(dst, data []byte, width int, rotate bool) []byte {
-	p := c.carve(len(data)/width, width)
+// appendPlanes appends a stream for each plane of data. Those that are flat get no
+// second look, and leading ones are split straight to their place in the record.
+func (c *chunkEncoder) appendPlanes(dst, data []byte, width int, rotate bool, flat flats) []byte {
+	n := len(data) / width
+	p := c.carve(n, width)
+	dst = slices.Grow(dst, len(data)+width*binary.MaxVarintLen32)
+	lead := 0
+	for ; lead < width && flat[lead]; lead++ {
+		dst = appendRawHead(dst, n)
+		dst = dst[:len(dst)+n]
+		p[lead] = dst[len(dst)-n:]
+	}
 	planesSplit(p, data, width, rotate)
-	for _, plane := range p {
-		dst = c.appendStream(dst, plane, width > 1)
+	for k := lead; k < width; k++ {
+		if flat[k] {
+			dst = appendRaw(dst, p[k])
+		} else {
+			dst = c.appendStream(dst, p[k])
+		}
 	}
 	return dst
 }
 
-// choose picks the transform for a chunk, with the bytes it should take.
-func (c *chunkEncoder) choose(data []byte, d DType) (transform byte, cost uint64) {
+// choose picks the transform for a chunk, with the bytes it should take and the
+// planes that are flat.
+func (c *chunkEncoder) choose(data []byte, d DType) (transform byte, cost uint64, flat flats) {
 	width := d.Size()
 	if allEqual(data) {
-		return transformPlain, 1
+		return transformPlain, 1, flat
 	}
 	if len(data) < 64 {
-		return transformPlain, uint64(len(data))
+		return transformPlain, uint64(len(data)), flat
 	}
 	e := c.judge(data, width, d.rotates())
-	transform, cost = transformSplit, e.split
+	transform, cost, flat = transformSplit, e.split, e.splitFlat
 	if width == 1 {
-		transform = transformPlain
+		transform, flat = transformPlain, flats{}
 	}
 	if e.zeros && e.bitmap < cost {
-		transform, cost = transformBitmap, e.bitmap
+		transform, cost, flat = transformBitmap, e.bitmap, e.bitmapFlat
 	}
 	// Whole elements that repeat are for zstd, which the planes would blind.
 	// Ordinary float weights, which shrink by a sixth, are spared the trial.
@@ -144,10 +161,10 @@ func (c *chunkEncoder) choose(data []byte, d DType) (transform byte, cost uint64
 	if width > 1 && (!d.float() || share < 75 || share > 97) {
 		plain := uint64(c.trialZstd(data)) * uint64(len(data)) / uint64(len(c.sample))
 		if plain < cost-cost/32 {
-			return transformPlain, plain
+			return transformPlain, plain, flat
 		}
 	}
-	return transform, cost
+	return transform, cost, flat
 }
 
 // chunkDecoder is the inverse; one goroutine uses it at a time.

@@ -76,11 +76,15 @@ func sampleOf(p []byte, unit int, f func([]byte)) {
 	}
 }
 
+// flats marks byte planes that no codec will shrink.
+type flats [8]bool
+
 // estimate is the judgement on a chunk: bytes it would take under each
-// transform, scaled to the whole chunk.
+// transform, scaled to the whole chunk, and which planes to store raw.
 type estimate struct {
-	split, bitmap uint64
-	zeros         bool // at least one element in 32 is zero
+	split, bitmap         uint64
+	splitFlat, bitmapFlat flats
+	zeros                 bool // at least one element in 32 is zero
 }
 
 // judge samples a chunk of elements of the given width.
@@ -98,18 +102,24 @@ func (c *chunkEncoder) judge(data []byte, width int, rotate bool) estimate {
 		zeros += uint64(n - countNonzero(p, width))
 		sampled += uint64(len(p))
 	})
-	cost := func() (total uint64) {
+	cost := func() (total uint64, flat flats) {
 		for k := range width {
 			var n uint64
 			for i := range hist[k].a {
 				n += uint64(hist[k].a[i] + hist[k].b[i])
 			}
-			total += min(hist[k].bits()/8, n*(100-minGain)/100+n*minGain/100)
+			coded := hist[k].bits() / 8
+			if flat[k] = coded > n-n*minGain/100; flat[k] {
+				coded = n
+			}
+			total += coded
 		}
-		return total
+		return total, flat
 	}
 	scale := func(n uint64) uint64 { return n * uint64(len(data)) / max(sampled, 1) }
-	e := estimate{split: scale(cost()), zeros: zeros*32 >= elements && zeros > 0}
+	e := estimate{zeros: zeros*32 >= elements && zeros > 0}
+	e.split, e.splitFlat = cost()
+	e.split = scale(e.split)
 	if e.zeros {
 		for k := range width {
 			h := &hist[k]
@@ -124,7 +134,8 @@ func (c *chunkEncoder) judge(data []byte, width int, rotate bool) estimate {
 			coin -= rest * log2(rest)
 		}
 		bitmap := min(max(coin>>logFraction/8, elements/64), elements/8)
-		e.bitmap = scale(cost() + bitmap)
+		e.bitmap, e.bitmapFlat = cost()
+		e.bitmap = scale(e.bitmap + bitmap)
 	}
 	return e
 }

@@ -29,13 +29,12 @@ const (
 // the largest chunk.
 const zstdWindow = 1 << maxChunkLog2
 
-// appendStream appends data as a stream, with the codec that seems best. plane
-// says that it is one of several planes.
-func (c *chunkEncoder) appendStream(dst, data []byte, plane bool) []byte {
+// appendStream appends data as a stream, with the codec that seems best.
+func (c *chunkEncoder) appendStream(dst, data []byte) []byte {
 	if len(data) > 0 && allEqual(data) {
 		return append(dst, codecConstant, 1, data[0])
 	}
-	codec := c.chooseCodec(data, plane)
+	codec := c.chooseCodec(data)
 	head := len(dst)
 	dst = append(dst, codec)
 	dst = binary.AppendUvarint(dst, uint64(len(data))) // the widest it can be
@@ -55,15 +54,17 @@ func (c *chunkEncoder) appendStream(dst, data []byte, plane bool) []byte {
 }
 
 func appendRaw(dst, data []byte) []byte {
-	dst = append(dst, codecRaw)
-	dst = binary.AppendUvarint(dst, uint64(len(data)))
-	return append(dst, data...)
+	return append(appendRawHead(dst, len(data)), data...)
+}
+
+func appendRawHead(dst []byte, n int) []byte {
+	return binary.AppendUvarint(append(dst, codecRaw), uint64(n))
 }
 
 func gainOf(n int) int { return n * minGain / 100 }
 
 // chooseCodec samples data.
-func (c *chunkEncoder) chooseCodec(data []byte, plane bool) byte {
+func (c *chunkEncoder) chooseCodec(data []byte) byte {
 	if len(data) < 32 {
 		return codecRaw
 	}
@@ -71,9 +72,6 @@ func (c *chunkEncoder) chooseCodec(data []byte, plane bool) byte {
 	sampled := 0
 	sampleOf(data, 1, func(p []byte) { h.add(p); sampled += len(p) })
 	huffman := int(h.bits()/8) + 32 // a table takes about that much
-	if plane && huffman > sampled-gainOf(sampled) {
-		return codecRaw // a mantissa: no second look
-	}
 	small := min(huffman, c.trialZstd(data))
 	switch {
 	case small > sampled-gainOf(sampled):
