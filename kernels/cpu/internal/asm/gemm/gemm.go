@@ -58,12 +58,11 @@ type Workspace struct {
 
 // Kernels multiplies on one instruction set.
 type Kernels struct {
-	tiles   *tiles // nil: portable
-	level   isa.Level
-	blockK  int // steps of k between two visits of C
-	blockM  int // rows of A kept in the second-level cache
-	blockN  int // columns of B packed at once
-	packMin int // elements of an operand from which packing is considered
+	tiles  *tiles // nil: portable
+	level  isa.Level
+	blockK int // steps of k between two visits of C
+	blockM int // rows of A kept in the second-level cache
+	blockN int // columns of B packed at once
 }
 
 // For returns the kernels of a level, or the best ones below it that the

@@ -167,7 +167,7 @@ func TestLarge(t *testing.T) {
 		}
 		rng := rand.New(rand.NewPCG(5, 6))
 		small := *k
-		small.blockK, small.blockM, small.blockN, small.packMin = 24, 30, 2*k.tiles.cols, 100
+		small.blockK, small.blockM, small.blockN = 24, 30, 2*k.tiles.cols
 		var ws Workspace
 		for range 40 {
 			p := randomProblem(rng, func(limit int) int { return 1 + rng.IntN(3*limit) })
@@ -218,7 +218,7 @@ func TestBits(t *testing.T) {
 
 			p.reset()
 			blocks := *k
-			blocks.blockK, blocks.blockM, blocks.blockN, blocks.packMin = 16, 12, 64, 1
+			blocks.blockK, blocks.blockM, blocks.blockN = 16, 12, 64
 			blocks.Run(&p.Op, 0, p.M, 0, p.N, &ws)
 			same("in small blocks")
 		}

@@ -12,7 +12,7 @@ func forLevel(level isa.Level) *Kernels {
 	switch {
 	case level >= isa.AVX512:
 		return &Kernels{
-			level: level, blockK: 384, blockM: 480, blockN: 2048, packMin: 64 << 10,
+			level: level, blockK: 384, blockM: 480, blockN: 2048,
 			tiles: &tiles{
 				rows: 14, lanes: 16, cols: 32,
 				full:      [15]func(*tile){1: tile1x32MaskAVX512, 2: tile2x32MaskAVX512, 3: tile3x32MaskAVX512, 4: tile4x32MaskAVX512, 5: tile5x32MaskAVX512, 6: tile6x32MaskAVX512, 7: tile7x32MaskAVX512, 8: tile8x32MaskAVX512, 9: tile9x32MaskAVX512, 10: tile10x32MaskAVX512, 11: tile11x32MaskAVX512, 12: tile12x32MaskAVX512, 13: tile13x32MaskAVX512, 14: tile14x32MaskAVX512},
@@ -26,7 +26,7 @@ func forLevel(level isa.Level) *Kernels {
 		}
 	case level >= isa.AVX2:
 		return &Kernels{
-			level: level, blockK: 256, blockM: 144, blockN: 2048, packMin: 64 << 10,
+			level: level, blockK: 384, blockM: 144, blockN: 2048,
 			tiles: &tiles{
 				rows: 6, lanes: 8, cols: 16,
 				full:      [15]func(*tile){1: tile1x16AVX2, 2: tile2x16AVX2, 3: tile3x16AVX2, 4: tile4x16AVX2, 5: tile5x16AVX2, 6: tile6x16AVX2},

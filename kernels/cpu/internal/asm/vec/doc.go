@@ -1,5 +1,5 @@
 // Package vec computes over flat ranges of float32: elementwise maps,
-// reductions, softmax, conversions, optimizer steps.
+// reductions, softmax, conversions.
 //
 // It knows slices and row strides, not tensors. Start with Kernels, whose
 // fields are the kernels of one instruction set; portable.go says in plain Go
