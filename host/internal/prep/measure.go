@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
@@ -317,6 +318,10 @@ func (g *distinct) answer(int64) (*pluginpb.Answer, error) {
 		return nil, noValue(g.f)
 	}
 	for _, w := range a.Words {
+		if !utf8.ValidString(w) {
+			return nil, diag.Errorf("not_utf8", "column %q has the value %q, which is no UTF-8", g.f.Name, w).
+				Hint("Save the file as UTF-8.")
+		}
 		a.Counts = append(a.Counts, g.words[w])
 	}
 	for _, x := range a.Numbers {

@@ -2,7 +2,9 @@ package prep
 
 import (
 	"context"
+	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/sdk/graph"
@@ -101,6 +103,9 @@ func below(key uint64, group, draw int, m uint64) uint64 {
 // the seed and the epoch, what is drawn: the batch, its size and the number of
 // threads do not.
 func (p *Pipeline) Augment(ctx context.Context, t *data.Table, examples []int64, epoch uint64) (*data.Table, error) {
+	if len(examples) != t.Rows() {
+		return nil, fmt.Errorf("augmenting %d rows with the numbers of %d", t.Rows(), len(examples))
+	}
 	for _, s := range p.steps {
 		if !s.Augment {
 			continue
@@ -125,20 +130,54 @@ func (p *Pipeline) Augment(ctx context.Context, t *data.Table, examples []int64,
 }
 
 func (p *Pipeline) augment(ctx context.Context, s *step, c piece, r *random) (*data.Table, error) {
-	given, _ := s.from(c.Table)
-	results, err := s.compute(ctx, given, c, r)
+	given, lacking := s.from(c.Table)
+	if lacking {
+		return nil, fmt.Errorf("the batch lacks a column of the augmentation %q, which has %v", s.Name, s.Given)
+	}
+	wide := make([]*data.Column, len(given))
+	for i, g := range given {
+		f := g.Field()
+		if f.Type == data.F32 && slices.ContainsFunc(p.atStep(s), func(o field) bool { return o.Name == f.Name && o.Type == data.F64 }) {
+			f.Type = data.F64 // rounded at the end of the pipeline
+		}
+		var err error
+		if wide[i], err = conform(g, f, c.first); err != nil {
+			return nil, err
+		}
+	}
+	results, err := s.compute(ctx, wide, c, r)
 	if err != nil {
 		return nil, err
 	}
 	columns := map[string]*data.Column{}
 	for i := range s.Columns {
-		if m := &s.Columns[i]; m.Pass > 0 {
+		m := &s.Columns[i]
+		if m.Pass > 0 {
 			columns[m.Name] = given[m.Pass-1]
-		} else if columns[m.Name], err = s.column(m, given, results, c); err != nil {
+			continue
+		}
+		col, err := s.column(m, wide, results, c)
+		if err != nil {
 			return nil, err
 		}
+		if col.Type == data.F64 && c.Column(m.Name).Type == data.F32 {
+			col = rounded(col)
+		}
+		columns[m.Name] = col
 	}
 	return s.arrange(c.Table, columns, p.held)
+}
+
+// atStep returns the fields that reach a step.
+func (p *Pipeline) atStep(s *step) []field {
+	fs := p.raw
+	for _, e := range p.steps {
+		if e == s {
+			break
+		}
+		fs = e.out(fs)
+	}
+	return fs
 }
 
 // overwrite returns t with the rows of part from first on, whose columns it copies

@@ -153,7 +153,8 @@ func (s *step) check(in []field, m *graph.Module) error {
 	}
 	for _, f := range left {
 		if names[f.Name] {
-			return fmt.Errorf("it makes a column %q, and there is one already", f.Name)
+			return diag.Errorf("same_column", "the transform %q makes a column %q, and there is one already", s.Name, f.Name).
+				Hint("Name its output otherwise, or leave the other column out with select.")
 		}
 		names[f.Name] = true
 	}

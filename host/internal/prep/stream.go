@@ -78,12 +78,12 @@ func (p *Pipeline) stream(ctx context.Context, part Part, steps []*step, src dat
 	return s, nil
 }
 
-// match finds the columns of the training source in this one.
+// match finds the columns of the training source in this one. Rows to predict have no
+// targets: where they do they are not looked at.
 func (s *Stream) match() error {
 	have := s.src.Schema()
 	for i, f := range s.p.raw {
-		at := have.Index(f.Name)
-		if at >= 0 {
+		if have.Index(f.Name) >= 0 && !(f.target && s.part == Predict) {
 			s.raw = append(s.raw, f)
 			continue
 		}
@@ -126,7 +126,11 @@ func (s *Stream) open(ctx context.Context) (*streamReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &streamReader{ctx: ctx, s: s, in: r, flow: s.flow(), alters: s.alters()}, nil
+	sr := &streamReader{ctx: ctx, s: s, in: r, flow: s.flow(), alters: s.alters()}
+	if sr.alters {
+		sr.origins = []int64{}
+	}
+	return sr, nil
 }
 
 type streamReader struct {
