@@ -652,6 +652,25 @@ func (t *Trainer) RunEpoch(ctx context.Context, pos Position, progress func(Posi
 	return pos, nil
 }
 
+// RunStep trains on one batch from pos on.
+func (t *Trainer) RunStep(ctx context.Context, pos Position) (Position, error) {
+	full, rest, err := t.steps(ctx)
+	if err != nil {
+		return pos, err
+	}
+	c := full
+	if c == nil || pos.Cursor+c.batch > t.data.Examples {
+		c = rest
+	}
+	if c == nil || pos.Cursor >= t.data.Examples {
+		return pos, fmt.Errorf("the epoch is over")
+	}
+	done, err := t.run(ctx, c, 1)
+	pos.Cursor += int64(done) * c.batch
+	pos.Step += uint64(done)
+	return pos, err
+}
+
 func (t *Trainer) run(ctx context.Context, c *compiled, steps int) (int, error) {
 	rename, err := t.vals.index(c.batch)
 	if err != nil {
