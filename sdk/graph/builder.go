@@ -421,7 +421,7 @@ func (b *Builder) Call(callee, scope string, inputs ...Value) []Value {
 			if j := b.fn.Param(p.Role, q.Name); j >= 0 && p.Role != KeyRole {
 				args[i] = b.paramValue(j)
 			} else if j >= 0 {
-				q.Name = fmt.Sprintf("%s#%d", strings.TrimRight(q.Name, "0123456789#"), b.countKeys(q.Name))
+				q.Name = fmt.Sprintf("%s#%d", q.Name[:strings.LastIndexByte(q.Name, '#')], b.countKeys(q.Name))
 				args[i] = b.addParam(q)
 			} else {
 				args[i] = b.addParam(q)

@@ -960,7 +960,7 @@ func inferScan(c *inferContext, in []Type, a Attrs) ([]Type, error) {
 		want := f.Params[i].Type
 		if int64(i) >= fixed {
 			if t.Rank() == 0 {
-				return nil, fmt.Errorf("sequence %d is a scalar", i)
+				return nil, fmt.Errorf("sequence %d is a scalar", int64(i)-fixed)
 			}
 			if int64(i) == fixed {
 				length = t.Shape[0]

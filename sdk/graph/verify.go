@@ -436,7 +436,10 @@ func (v *verifier) attrs(n *Node) error {
 	if k.To != Invalid || len(k.Dims) > 0 {
 		return fmt.Errorf("a literal carries its type itself")
 	}
-	if k.Value != nil && len(k.Value.Data) > MaxLiteral {
+	if k.Value == nil {
+		return nil // the shape rule says so
+	}
+	if len(k.Value.Data) > MaxLiteral {
 		return fmt.Errorf("holds a literal of %d bytes; above %d bytes a constant must be a named tensor of the module", len(k.Value.Data), MaxLiteral)
 	}
 	return v.tensor(k.Value)

@@ -100,65 +100,57 @@ func Unmarshal(data []byte, l Limits) (*Module, error) {
 // version lacks are refused: ignoring them could change the meaning.
 func readMessage(data []byte, p proto.Message, most int64) error {
 	left := most
-	if !scanMessage(data, p.ProtoReflect().Descriptor(), &left) && left < 0 {
-		return &LimitError{What: "parts", Where: "the message", Got: most + 1, Limit: most}
-	}
-	if err := (proto.UnmarshalOptions{}).Unmarshal(data, p); err != nil {
+	if err := scanMessage(data, p.ProtoReflect().Descriptor(), &left); err != nil {
+		if left < 0 {
+			return &LimitError{What: "parts", Where: "the message", Got: most + 1, Limit: most}
+		}
 		return err
 	}
-	return refuseUnknown(p.ProtoReflect())
+	return proto.Unmarshal(data, p)
 }
 
-// scanMessage counts down the messages and strings in lists; it reports
-// whether data is well formed and left stayed above zero.
-func scanMessage(data []byte, d protoreflect.MessageDescriptor, left *int64) bool {
+// scanMessage counts down the messages and strings in lists, without taking
+// memory, and reports what is malformed or unknown.
+func scanMessage(data []byte, d protoreflect.MessageDescriptor, left *int64) error {
+	fields := d.Fields()
 	for len(data) > 0 {
 		num, typ, n := protowire.ConsumeTag(data)
 		if n < 0 {
-			return false
+			return fmt.Errorf("malformed message: %w", protowire.ParseError(n))
 		}
 		data = data[n:]
 		if n = protowire.ConsumeFieldValue(num, typ, data); n < 0 {
-			return false
+			return fmt.Errorf("malformed message: %w", protowire.ParseError(n))
 		}
-		if f := d.Fields().ByNumber(num); f != nil && typ == protowire.BytesType && (f.IsList() || f.Message() != nil) {
+		f := fields.ByNumber(num)
+		if f == nil || !isWiredAs(f, typ) {
+			return fmt.Errorf("%s has the unknown field %d; the message was written by a newer hone, or is damaged", d.Name(), num)
+		}
+		if m := f.Message(); m != nil || typ == protowire.BytesType && f.IsList() {
 			if *left--; *left < 0 {
-				return false
+				return fmt.Errorf("too many parts")
 			}
-			if f.Message() != nil {
+			if m != nil {
 				b, _ := protowire.ConsumeBytes(data)
-				if !scanMessage(b, f.Message(), left) {
-					return false
+				if err := scanMessage(b, m, left); err != nil {
+					return err
 				}
 			}
 		}
 		data = data[n:]
 	}
-	return true
+	return nil
 }
 
-// refuseUnknown reports the first field that this version does not know.
-func refuseUnknown(m protoreflect.Message) error {
-	if u := m.GetUnknown(); len(u) > 0 {
-		num, _, _ := protowire.ConsumeTag(u)
-		return fmt.Errorf("%s has the unknown field %d; the message was written by a newer hone, or is damaged", m.Descriptor().Name(), num)
+// isWiredAs reports whether a field may come with that wire type.
+func isWiredAs(f protoreflect.FieldDescriptor, typ protowire.Type) bool {
+	switch f.Kind() {
+	case protoreflect.MessageKind, protoreflect.StringKind, protoreflect.BytesKind:
+		return typ == protowire.BytesType
+	case protoreflect.DoubleKind:
+		return typ == protowire.Fixed64Type
 	}
-	var err error
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Message() == nil:
-		case f.IsList():
-			for i := range v.List().Len() {
-				if err = refuseUnknown(v.List().Get(i).Message()); err != nil {
-					break
-				}
-			}
-		default:
-			err = refuseUnknown(v.Message())
-		}
-		return err == nil
-	})
-	return err
+	return typ == protowire.VarintType || typ == protowire.BytesType && f.IsList()
 }
 
 // wireWriter turns a module into messages.

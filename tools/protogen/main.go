@@ -203,7 +203,7 @@ func compare(dir string, want map[string][]byte) error {
 			return err
 		}
 		if !bytes.Equal(got, data) {
-			errs = append(errs, fmt.Errorf("%s is not up to date; run: go generate ./sdk/honepb/...", name))
+			errs = append(errs, fmt.Errorf("%s is stale; go generate ./sdk/honepb/... writes it anew", name))
 		}
 	}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {

@@ -29,13 +29,13 @@ func TestCheckNamesMissingStaleAndLeftOverFiles(t *testing.T) {
 		}
 	}
 	write("m.proto", src)
-	expect("m.pb.go is not up to date")
+	expect("m.pb.go is stale")
 	if err := run(t.Context(), dir, false); err != nil {
 		t.Fatal(err)
 	}
 	expect("")
 	write("m.proto", strings.Replace(src, "int32 a", "int64 a", 1))
-	expect("m.pb.go is not up to date")
+	expect("m.pb.go is stale")
 	write("m.proto", src)
 	write("old.pb.go", "package acme\n")
 	expect("old.pb.go comes from no .proto file")
