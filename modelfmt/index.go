@@ -91,6 +91,18 @@ func (x *index) appendPhysical(dst []byte) []byte {
 	return dst
 }
 
+// inflated reports logical bytes that are out of all proportion to a file.
+func (x *index) inflated(fileBytes int64, lim Limits) error {
+	var logical uint64
+	for _, e := range x.entries {
+		logical = min(logical+uint64(e.bytes), 1<<62) // each is below 2^62
+	}
+	if logical > inflationFloor && logical/lim.Inflation > uint64(fileBytes) {
+		return &LimitError{"logical bytes", logical, uint64(fileBytes) * lim.Inflation, raiseLimits}
+	}
+	return nil
+}
+
 func appendString(dst []byte, s string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	return append(dst, s...)
@@ -221,7 +233,6 @@ func parseIndex(b []byte, dataEnd int64, lim Limits) (*index, int, error) {
 	if count > lim.Entries {
 		return nil, 0, &LimitError{"tensors and blobs", count, lim.Entries, raiseLimits}
 	}
-	var logical, chunks uint64
 	seen := [2]map[string]bool{{}, {}}
 	for i := uint64(0); i < count && p.err == nil; i++ {
 		e, err := p.entry(x.chunkSize(), lim)
@@ -236,14 +247,9 @@ func parseIndex(b []byte, dataEnd int64, lim Limits) (*index, int, error) {
 			break
 		}
 		seen[e.kind][e.info.Name] = true
-		logical += uint64(e.bytes)
-		chunks += uint64(len(e.chunks))
 		x.entries = append(x.entries, e)
 	}
 	logicalLen := p.at
-	if logical > inflationFloor && logical/lim.Inflation > uint64(dataEnd) {
-		return nil, 0, &LimitError{"logical bytes", logical, uint64(dataEnd) * lim.Inflation, raiseLimits}
-	}
 	switch p.byte() {
 	case 0:
 	case 1:

@@ -247,6 +247,9 @@ func (r *Reader) openIndex() error {
 		}
 		return bad("it cannot be read", err)
 	}
+	if err := x.inflated(r.size, r.opts.Limits); err != nil {
+		return err
+	}
 	if rootDigest(r.manifest, raw[:logical]) != r.foot.root {
 		return bad("the root digest does not match", nil)
 	}
