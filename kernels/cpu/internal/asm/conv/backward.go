@@ -191,52 +191,67 @@ func (k *Kernels) BackwardFilter(g *Geometry, x, dy View, dw []float32, accumula
 	if g.Groups == 1 && g.DilationW == 1 && x.Pixel == g.C {
 		run = g.S * g.C
 	}
-	width := k.ChannelUnit()
-	// Image rows at a time, so that a panel of dy and the lines of x that
-	// meet it stay in the first-level cache.
-	const pixelBlock, filterBlock = 192, 768
+	// Image rows at a time, so that a panel of dy and the part of x that meets
+	// it stay in the first-level cache, and rows of dw so that x stays in the
+	// second-level one.
+	const pixelBlock, filterBlock = 192, 96
 	rows := min(max(1, pixelBlock/ow), g.N*oh)
-	s := &ws.strip
 	for group := range g.Groups {
 		for row0 := 0; row0 < g.N*oh; row0 += rows {
 			row1 := min(row0+rows, g.N*oh)
-			ws.offsets = ws.offsets[:0]
-			first := row0/oh*x.Image + row0%oh*g.StrideH*x.Row
-			for row := row0; row < row1; row++ {
-				ws.offsets = append(ws.offsets, 4*(row/oh*x.Image+row%oh*g.StrideH*x.Row-first))
-			}
 			pixels := (row1 - row0) * ow
-			need := k.gemm.PackedLen(pixels, k1-k0)
-			if cap(ws.b) < need {
-				ws.b = make([]float32, need)
-			}
-			ws.b = ws.b[:need]
+			ws.b = grow(ws.b, k.gemm.PackedLen(pixels, k1-k0))
 			for row := row0; row < row1; row++ {
 				k.gemm.PackRows(ws.b, dy.Data[row/oh*dy.Image+row%oh*dy.Row+group*kg+k0:], dy.Pixel, false, pixels, (row-row0)*ow, ow, 0, k1-k0)
 			}
-			for j := k0; j < k1; j += width {
-				for i := i0; i < i1; {
-					piece, at := i/run, i%run
-					n := min(run-at, i1-i, filterBlock)
-					// Where the piece's inputs begin.
-					r, c := piece, 0
-					if run == cg {
-						r, c = piece/g.S, piece%g.S*g.DilationW*x.Pixel
-					}
-					*s = gemm.Strip{
-						A:    x.Data[first+r*g.DilationH*x.Row+c+group*cg+at:],
-						ARow: 1, AK: g.StrideW * x.Pixel,
-						Offsets: ws.offsets, K: ow,
-						B:    ws.b[(j-k0)*pixels:],
-						C:    dw[i*g.K+group*kg+j:],
-						CRow: g.K, Rows: n, Cols: min(width, k1-j),
-						Accumulate: accumulate || row0 > 0,
-					}
-					k.gemm.RunStrip(s, &ws.gemm)
-					i += n
+			for i := i0; i < i1; {
+				piece, at := i/run, i%run
+				n := min(run-at, i1-i, filterBlock)
+				// Where the piece's inputs begin.
+				r, s := piece, 0
+				if run == cg {
+					r, s = piece/g.S, piece%g.S
 				}
+				first := r*g.DilationH*x.Row + s*g.DilationW*x.Pixel + group*cg + at
+				k.filterRows(g, &x, dw[i*g.K+group*kg:], first, row0, row1, n, k0, k1, accumulate || row0 > 0, ws)
+				i += n
 			}
 		}
 	}
-	*s = gemm.Strip{}
+	ws.strip = gemm.Strip{}
+}
+
+// filterRows adds up n rows of dw over image rows row0 to row1, whose
+// gradients are packed in ws.b. The inputs of the rows lie beside one another
+// from x.Data[first] on; they are gathered into a dense matrix, pixels by
+// rows, as pixels can be so far apart that few of them fit into the cache.
+func (k *Kernels) filterRows(g *Geometry, x *View, dw []float32, first, row0, row1, n, k0, k1 int, accumulate bool, ws *Workspace) {
+	oh, ow := g.OutH(), g.OutW()
+	pixels := (row1 - row0) * ow
+	ws.a = grow(ws.a, pixels*n)
+	out := ws.a
+	for row := row0; row < row1; row++ {
+		in := x.Data[first+row/oh*x.Image+row%oh*g.StrideH*x.Row:]
+		k.gemm.CopyRows(out, n, in, g.StrideW*x.Pixel, ow, n)
+		out = out[ow*n:]
+	}
+	ws.offsets = append(ws.offsets[:0], 0)
+	s, width := &ws.strip, k.ChannelUnit()
+	s.A, s.ARow, s.AK = ws.a, 1, n
+	s.Offsets, s.K = ws.offsets, pixels
+	s.CRow, s.Rows = g.K, n
+	s.Accumulate, s.Bias, s.ReLU = accumulate, nil, false
+	for j := k0; j < k1; j += width {
+		s.B = ws.b[(j-k0)*pixels:]
+		s.C = dw[j:]
+		s.Cols = min(width, k1-j)
+		k.gemm.RunStrip(s, &ws.gemm)
+	}
+}
+
+func grow(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return make([]float32, n)
+	}
+	return s[:n]
 }

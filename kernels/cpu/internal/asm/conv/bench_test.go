@@ -2,13 +2,12 @@ package conv
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/stopwatch"
 )
 
 // BenchmarkConv reports the share of the calibrated peak of the fastest run of
@@ -45,18 +44,11 @@ func BenchmarkConv(b *testing.B) {
 			name := fmt.Sprintf("%v/%dx%d,%d-%d,%dx%d/%d", level, g.H, g.W, g.C, g.K, g.R, g.S, g.StrideH)
 			run := func(what string, f func()) {
 				b.Run(name+"/"+what, func(b *testing.B) {
-					top, best := 0.0, time.Duration(math.MaxInt64)
-					for range 200 {
-						start := time.Now()
-						n := gemm.PeakFMA(level, 2000)
-						top = max(top, float64(n)/float64(time.Since(start).Nanoseconds()))
-					}
-					for b.Loop() {
-						start := time.Now()
-						f()
-						best = min(best, time.Since(start))
-					}
-					b.ReportMetric(100*flops/float64(best.Nanoseconds())/top, "%peak")
+					top := 0
+					peak := stopwatch.Fastest(stopwatch.Times(200), func() { top = gemm.PeakFMA(level, 2000) })
+					best := stopwatch.Fastest(b.Loop, f)
+					b.ReportMetric(float64(best.Nanoseconds())/1e3, "µs/run")
+					b.ReportMetric(100*flops/float64(top)*float64(peak)/float64(best), "%peak")
 				})
 			}
 			run("forward", func() { k.Forward(&g, x, packed, dy, Epilogue{}, 0, g.N*oh, 0, g.K, &ws) })

@@ -34,7 +34,7 @@ type Workspace struct {
 	taps       []int
 	offsets    []int
 	segA, segC []int
-	b          []float32
+	a, b       []float32
 	win        window
 	filter     taps
 	tab        []int
@@ -161,7 +161,7 @@ const depthBlock = 320
 func (k *Kernels) strips(p *pass, ws *Workspace) {
 	width := k.ChannelUnit()
 	// Segments whose inputs and outputs stay in the second-level cache.
-	group := max(1, 48<<10/(p.pixels*(p.aRow+p.n1-p.n0)))
+	group := max(1, 80<<10/(p.pixels*(min(p.aRow, depthBlock)+p.n1-p.n0)))
 	s := &ws.strip
 	for g0 := 0; g0 < len(ws.segA); g0 += group {
 		g1 := min(g0+group, len(ws.segA))

@@ -2,24 +2,19 @@ package gemm
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/stopwatch"
 )
 
 // peak measures the multiply-add peak of this core at a level, in GFLOP/s:
 // the best of several short runs.
 func peak(level isa.Level) float64 {
-	best := 0.0
-	for range 200 {
-		start := time.Now()
-		flops := PeakFMA(level, 2000)
-		best = max(best, float64(flops)/float64(time.Since(start).Nanoseconds()))
-	}
-	return best
+	flops := 0
+	best := stopwatch.Fastest(stopwatch.Times(200), func() { flops = PeakFMA(level, 2000) })
+	return float64(flops) / float64(best.Nanoseconds())
 }
 
 // BenchmarkRun reports the GFLOP/s of the fastest run, as other processes
@@ -49,12 +44,7 @@ func BenchmarkRun(b *testing.B) {
 				k.Run(&p.Op, 0, s.m, 0, s.n, &ws)
 				top := peak(level)
 				b.ResetTimer()
-				best := time.Duration(math.MaxInt64)
-				for b.Loop() {
-					start := time.Now()
-					k.Run(&p.Op, 0, s.m, 0, s.n, &ws)
-					best = min(best, time.Since(start))
-				}
+				best := stopwatch.Fastest(b.Loop, func() { k.Run(&p.Op, 0, s.m, 0, s.n, &ws) })
 				gflops := 2 * float64(s.m*s.n*s.k) / float64(best.Nanoseconds())
 				b.ReportMetric(gflops, "GFLOP/s")
 				if top > 0 {

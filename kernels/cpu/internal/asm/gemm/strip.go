@@ -111,3 +111,14 @@ func (k *Kernels) PackRows(dst, b []float32, ldb int, transposed bool, K, k0, kb
 		}
 	}
 }
+
+// CopyRows copies rows of n elements, ld apart, to dst, dstLD apart.
+func (k *Kernels) CopyRows(dst []float32, dstLD int, src []float32, ld, rows, n int) {
+	if rows == 0 || n == 0 {
+		return
+	}
+	_, _ = dst[(rows-1)*dstLD+n-1], src[(rows-1)*ld+n-1]
+	for i := range rows {
+		copy(dst[i*dstLD:][:n], src[i*ld:])
+	}
+}

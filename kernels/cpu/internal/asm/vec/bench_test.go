@@ -1,13 +1,12 @@
 package vec
 
 import (
-	"math"
 	"math/rand/v2"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/stopwatch"
 )
 
 // BenchmarkMaps reports nanoseconds an element of the fastest run over 4096
@@ -47,11 +46,6 @@ func BenchmarkMaps(b *testing.B) {
 }
 
 func perElement(b *testing.B, n int, f func()) {
-	best := time.Duration(math.MaxInt64)
-	for b.Loop() {
-		start := time.Now()
-		f()
-		best = min(best, time.Since(start))
-	}
+	best := stopwatch.Fastest(b.Loop, f)
 	b.ReportMetric(float64(best.Nanoseconds())/float64(n), "ns/element")
 }
