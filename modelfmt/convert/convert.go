@@ -113,11 +113,33 @@ func (t *transfer) open(p Pair) (io.Reader, error) {
 	if p.Permute == nil || slices.IsSorted(p.Permute) {
 		return r, nil
 	}
-	src := make([]byte, p.To.Bytes())
-	if _, err := io.ReadFull(r, src); err != nil {
+	b, err := p.readAll(r)
+	if err != nil {
+		return nil, err
+	}
+	return bytes.NewReader(b), nil
+}
+
+// Read returns the dense bytes of the pair's tensor as they become: of shape
+// p.To.Shape, with the axes reordered. It is what a loader calls for each pair
+// that [Match] mapped.
+func (p Pair) Read(src Source) ([]byte, error) {
+	r, err := src.TensorReader(p.From)
+	if err != nil {
+		return nil, err
+	}
+	return p.readAll(r)
+}
+
+func (p Pair) readAll(r io.Reader) ([]byte, error) {
+	b := make([]byte, p.To.Bytes())
+	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", p.From, err)
 	}
-	return bytes.NewReader(permute(src, p.To.Shape, p.Permute, p.To.DType.Size())), nil
+	if p.Permute == nil || slices.IsSorted(p.Permute) {
+		return b, nil
+	}
+	return permute(b, p.To.Shape, p.Permute, p.To.DType.Size()), nil
 }
 
 // watched reports progress and ends with its context.

@@ -266,6 +266,20 @@ func TestMatch(t *testing.T) {
 	if err != nil || len(r.Mapped) != 2 {
 		t.Errorf("%+v, %v", r, err)
 	}
+	m, err := NewNameMap([]Rule{{From: "enc.*", To: "$1", Permute: []int{1, 0}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "a.hone")
+	writeHone(t, path, "enc.w")
+	src := open(t, path)
+	r, err = Match(src.Tensors(), []modelfmt.TensorInfo{info("w", modelfmt.U8, 3, 2)}, m, Strictness{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := r.Mapped[0].Read(src); err != nil || !bytes.Equal(b, []byte{0, 3, 1, 4, 2, 5}) {
+		t.Errorf("%v, %v", b, err)
+	}
 	// Nothing at all is never a match.
 	if _, err := Match(source[3:], target, nil, Strictness{true, true, true, true}, true); err == nil {
 		t.Error("a match of nothing passes")
