@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -14,10 +15,8 @@ import (
 
 // Handshake is what host and plugin agree on before they speak. ProtocolVersion
 // stands for the protobuf package hone.plugin.v1.
-var Handshake = plugin.HandshakeConfig{
-	ProtocolVersion:  1,
-	MagicCookieKey:   "HONE_PLUGIN",
-	MagicCookieValue: "c83d6f1a94e0b752",
+func Handshake() plugin.HandshakeConfig {
+	return plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: "HONE_PLUGIN", MagicCookieValue: "c83d6f1a94e0b752"}
 }
 
 // The environment of a plugin's process, beside that of go-plugin.
@@ -47,16 +46,25 @@ func serve(p Plugin) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv(Handshake.MagicCookieKey) != Handshake.MagicCookieValue {
+	hello := Handshake()
+	if os.Getenv(hello.MagicCookieKey) != hello.MagicCookieValue {
 		return fmt.Errorf("%s %s is a plugin of hone with %d components; hone starts it. Name it in required_plugins of a spec, or try: hone plugin list",
 			p.Name, p.Version, len(components))
 	}
 	watchLifeline()
+	stderr := os.Stderr
+	// go-plugin sends what is written to os.Stderr over the connection, where the
+	// last words of a process that ends are lost; the real one keeps them.
+	restore := sync.OnceFunc(func() { os.Stderr = stderr })
 	plugin.Serve(&plugin.ServeConfig{
-		HandshakeConfig: Handshake,
+		HandshakeConfig: hello,
 		Plugins:         plugin.PluginSet{"hone": &GRPCPlugin{Plugin: p}},
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(o, grpc.MaxRecvMsgSize(MaxMessageBytes), grpc.MaxSendMsgSize(MaxMessageBytes))...)
+			return grpc.NewServer(append(o, grpc.MaxRecvMsgSize(MaxMessageBytes), grpc.MaxSendMsgSize(MaxMessageBytes),
+				grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+					restore()
+					return next(ctx, req)
+				}))...)
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
 	})

@@ -14,6 +14,9 @@ func (t *tracing) check(m *graph.Module) error {
 	if err := graph.Verify(m, t.host.o.Limits); err != nil {
 		return err
 	}
+	if err := checkAttached(m); err != nil {
+		return err
+	}
 	for _, want := range t.wanted() {
 		modes := []graph.Mode{graph.Any}
 		if m.Func(want.name, graph.Any) == nil {
@@ -34,6 +37,38 @@ func (t *tracing) check(m *graph.Module) error {
 		if len(modes) == 2 {
 			if err := sameSignature(m.Func(want.name, graph.Train), m.Func(want.name, graph.Infer)); err != nil {
 				return fmt.Errorf("function %q: %w", want.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkAttached checks that what declarations name is there and fits: every
+// parameter and state of a layer can be initialized, and so on.
+func checkAttached(m *graph.Module) error {
+	for _, f := range m.Funcs {
+		for _, p := range f.Params {
+			if p.Decl == nil || p.Role != graph.ParamRole && p.Role != graph.StateRole {
+				continue
+			}
+			value := Input{Name: "value", Type: p.Type}
+			scalar := graph.Scalar(p.Type.DType)
+			for _, s := range []signature{
+				{name: p.Decl.Initializer, inputs: []Input{}, params: []graph.Role{graph.KeyRole}, output: "value", typ: &p.Type},
+				{name: p.Decl.Regularizer, inputs: []Input{value}, output: "penalty", typ: &scalar},
+				{name: p.Decl.Constraint, inputs: []Input{value}, output: "value", typ: &p.Type},
+			} {
+				if s.name == "" {
+					continue
+				}
+				s.results = []graph.Role{graph.Output}
+				g := m.Func(s.name, graph.Any)
+				if g == nil {
+					return fmt.Errorf("function %q: %v %q names the function %q, which is not there", f.Name, p.Role, p.Name, s.name)
+				}
+				if err := s.fits(g); err != nil {
+					return fmt.Errorf("function %q, named by %v %q: %w", s.name, p.Role, p.Name, err)
+				}
 			}
 		}
 	}

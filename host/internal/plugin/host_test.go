@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/hone-ml/hone/host/internal/plugin"
@@ -62,7 +63,15 @@ var testPlugin = sdk.Plugin{
 var bundle sdk.Bundle
 
 func TestMain(m *testing.M) {
+	if os.Getenv(sdk.ChildEnv) != "" && os.Getenv(sdk.ServeEnv) == "" {
+		misbehave(filepath.Base(os.Args[0])) // a stranger's binary: see strangers_test.go
+		return
+	}
 	bundle = sdk.Main(testPlugin)
+	if os.Getenv("HONE_TEST_HOST") != "" {
+		beHost()
+		return
+	}
 	os.Exit(m.Run())
 }
 

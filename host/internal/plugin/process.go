@@ -50,7 +50,7 @@ func startProcess(ctx context.Context, in *instance, img *image) (connection, er
 		log = log.With().Str("path", in.source.Path).Logger()
 	}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
-		HandshakeConfig:  sdk.Handshake,
+		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          goplugin.PluginSet{"hone": &sdk.GRPCPlugin{}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         runtime.GOOS == "windows", // where there are no unix sockets it talks TCP
