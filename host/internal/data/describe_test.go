@@ -153,7 +153,7 @@ func TestMomentsAgainstPlainSums(t *testing.T) {
 
 func TestQuantileSketch(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	const n = 500000
+	const n = 200000
 	values := make([]float64, n)
 	for i := range values {
 		values[i] = math.Exp(3 * r.NormFloat64())

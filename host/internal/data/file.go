@@ -36,7 +36,11 @@ func (l Limits) bytes() int64 {
 
 // tooLarge is the diagnostic for a table beyond the limit.
 func tooLarge(file string, l Limits) diag.Diagnostic {
-	return diag.Errorf("data_too_large", "the table would take more than %d MiB of memory", l.bytes()>>20).
+	most := fmt.Sprintf("%d MiB", l.bytes()>>20)
+	if l.bytes() < 1<<20 {
+		most = fmt.Sprintf("%d bytes", l.bytes())
+	}
+	return diag.Errorf("data_too_large", "the table would take more than %s of memory", most).
 		At(diag.Range{File: file}).
 		Hint("Read it as a stream instead (stream = true), keep fewer of its columns, or raise the limit.")
 }
@@ -126,6 +130,7 @@ type stream struct {
 	hash   hash.Hash
 	raw    *countingReader
 	source io.Reader // decompressed
+	packed bool      // it was compressed
 	close  func()
 }
 
@@ -164,14 +169,14 @@ func openStream(in Input) (*stream, error) {
 			f.Close()
 			return nil, fileError(s.name, corruptStream{err})
 		}
-		s.source, s.close = z, func() { z.Close() }
+		s.source, s.packed, s.close = z, true, func() { z.Close() }
 	case len(magic) == 4 && string(magic) == "\x28\xb5\x2f\xfd":
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			f.Close()
 			return nil, fileError(s.name, corruptStream{err})
 		}
-		s.source, s.close = z, z.Close
+		s.source, s.packed, s.close = z, true, z.Close
 	default:
 		s.source = b
 		return s, nil

@@ -1,4 +1,4 @@
-"""Makes columns.parquet, columns.arrow and columns.arrows, which hold one table, and columnar.txt, which says what
+"""Makes columns.parquet, columns.arrow, columns.feather and columns.arrows, which hold one table, and columnar.txt, which says what
 is in it (pyarrow 26.0.1): python columnar.py"""
 import datetime
 import decimal
@@ -27,6 +27,8 @@ table = pa.table({
     "f32": column((i / 3).astype("f4").tolist(), pa.float32()),
     "f64": column((i / 3).tolist(), pa.float64()),
     "text": column([f"w{k * 7 % 50}é" for k in i], pa.string()),
+    "large": column([f"L{k % 9}" for k in i], pa.large_string()),
+    "view": column([f"{'a long word, number ' * (k % 2)}{k % 5}" for k in i], pa.string_view()),
     "word": pa.array([None if g else ["red", "green", "blue"][k % 3] for k, g in zip(i, gone)]).dictionary_encode(),
     "price": column([decimal.Decimal(int(k) - 500) / 100 for k in i], pa.decimal128(9, 2)),
     "day": column([datetime.date(1970, 1, 1) + datetime.timedelta(days=int(k)) for k in i], pa.date32()),
@@ -34,16 +36,17 @@ table = pa.table({
     "nothing": pa.array([None] * n, pa.float64()),
 })
 pa.parquet.write_table(table, "columns.parquet", row_group_size=100, data_page_size=512, compression="zstd")
-with pa.OSFile("columns.arrow", "wb") as f, pa.ipc.new_file(f, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as w:
-    for b in table.to_batches(max_chunksize=100):
-        w.write_batch(b)
+for name, compression in ("columns.arrow", "zstd"), ("columns.feather", "lz4"):
+    with pa.OSFile(name, "wb") as f, pa.ipc.new_file(f, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as w:
+        for b in table.to_batches(max_chunksize=100):
+            w.write_batch(b)
 with pa.OSFile("columns.arrows", "wb") as f, pa.ipc.new_stream(f, table.schema) as w:
     for b in table.to_batches(max_chunksize=100):
         w.write_batch(b)
 with open("columnar.txt", "w") as out:
     for name in table.column_names:
         v = [x for x in table[name].to_pylist() if x is not None]
-        if name in ("text", "word"):
+        if name in ("text", "large", "view", "word"):
             text = f"{len(set(v))} {v[0]} {v[-1]}"
         elif name == "pair":
             text = f"{sum(x[0] for x in v):.6f} {sum(x[1] for x in v):.6f}"
