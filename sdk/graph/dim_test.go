@@ -61,6 +61,16 @@ func TestExtentsMultiplyOut(t *testing.T) {
 	}
 }
 
+func TestAnExtentThatDoesNotDivideIsAMistake(t *testing.T) {
+	for _, n := range []int64{0, -2, 2} {
+		b := NewBuilder(NewModule(), "f", Any)
+		x := b.Input("x", T(F32, 6))
+		if b.Full(F32, 0, x.Dim(0).Plus(E(3)).Over(n).Times(E(2)).Plus(E(1))).Valid() || b.Err() == nil {
+			t.Errorf("9 over %d is accepted", n)
+		}
+	}
+}
+
 func TestCheckPath(t *testing.T) {
 	for path, ok := range map[string]bool{
 		"kernel": true, "body.stage3[2].conv1.kernel": true, "a[0][12].b": true, "a_1": true,

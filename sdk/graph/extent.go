@@ -1,5 +1,10 @@
 package graph
 
+import (
+	"cmp"
+	"fmt"
+)
+
 // Extent is a dimension of the function under construction: a constant, an
 // axis of a value (Value.Dim), or sums and products of those. Reshape,
 // broadcast and slice take extents, so that the traced function follows its
@@ -7,6 +12,7 @@ package graph
 type Extent struct {
 	add   int64
 	terms []extentTerm
+	bad   string // the first mistake made with it
 }
 
 type extentTerm struct {
@@ -33,12 +39,12 @@ func Es(n ...int64) []Extent {
 
 // Plus returns e + f.
 func (e Extent) Plus(f Extent) Extent {
-	return Extent{add: e.add + f.add, terms: append(append([]extentTerm(nil), e.terms...), f.terms...)}
+	return Extent{add: e.add + f.add, terms: append(append([]extentTerm(nil), e.terms...), f.terms...), bad: cmp.Or(e.bad, f.bad)}
 }
 
 // Times returns e * f. Sums multiply out.
 func (e Extent) Times(f Extent) Extent {
-	r := Extent{add: e.add * f.add}
+	r := Extent{add: e.add * f.add, bad: cmp.Or(e.bad, f.bad)}
 	for _, t := range e.terms {
 		if f.add != 0 {
 			r.terms = append(r.terms, extentTerm{t.mul * f.add, t.div, t.factors})
@@ -55,12 +61,13 @@ func (e Extent) Times(f Extent) Extent {
 	return r
 }
 
-// Over returns e / n; the division must be exact in every term.
+// Over returns e / n; the division must be exact in every term, else the
+// operation that takes the extent fails.
 func (e Extent) Over(n int64) Extent {
-	r := Extent{add: e.add}
-	if n != 0 {
-		r.add = e.add / n
+	if n < 1 || e.add%n != 0 {
+		return Extent{bad: cmp.Or(e.bad, fmt.Sprintf("an extent with the constant part %d is divided by %d", e.add, n))}
 	}
+	r := Extent{add: e.add / n, bad: e.bad}
 	for _, t := range e.terms {
 		r.terms = append(r.terms, extentTerm{t.mul, t.div * n, t.factors})
 	}
@@ -72,6 +79,10 @@ func (e Extent) Over(n int64) Extent {
 func (b *Builder) exprs(args []Value, extents []Extent) ([]DimExpr, []Value) {
 	out := make([]DimExpr, len(extents))
 	for i, e := range extents {
+		if e.bad != "" {
+			b.Failf("%s", e.bad)
+			return out, args
+		}
 		d := DimExpr{Add: e.add}
 		for _, t := range e.terms {
 			// A dimension that does not depend on any other value's size is
@@ -93,10 +104,6 @@ func (b *Builder) exprs(args []Value, extents []Extent) ([]DimExpr, []Value) {
 					k = len(args) - 1
 				}
 				u.Factors = append(u.Factors, DimRef{int64(k), r.axis})
-			}
-			if u.Div < 1 {
-				b.Failf("an extent is divided by %d", u.Div)
-				return out, args
 			}
 			d.Terms = append(d.Terms, u)
 		}

@@ -151,8 +151,7 @@ func gradLogSoftmax(_ *Builder, c *Composite, _, y, dy []Value) []Value {
 func gradSoftmaxCrossEntropy(b *Builder, _ *Composite, x, _, dy []Value) []Value {
 	p := x[0].Softmax(-1)
 	hot := b.OneHot(x[1], x[0].Dims()...)
-	one, zero := p.lit(1), p.lit(0)
 	// A label out of range has no loss and so no gradient.
 	scale := hot.Reduce(Some, -1).Select(dy[0], dy[0].lit(0)).Unreduce(p, -1)
-	return []Value{p.Sub(hot.Select(one, zero)).Mul(scale)}
+	return []Value{p.Sub(hot.Convert(p.DType())).Mul(scale)}
 }

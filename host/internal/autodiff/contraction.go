@@ -8,31 +8,28 @@ import (
 )
 
 // dotRule contracts the gradient with the other operand over that one's free
-// axes, then puts the axes in order.
+// axes, each operand standing on its own side, so that the gradients of a
+// matrix product are matrix products without a transposition.
 func dotRule(s *step) error {
 	a := s.attrs.(*graph.DotAttrs)
 	l, r := s.x[0], s.x[1]
 	lfree := freeAxes(l.Rank(), a.LeftBatch, a.LeftContract)
 	rfree := freeAxes(r.Rank(), a.RightBatch, a.RightContract)
+	// The axes of the gradient: batch, free of the left, free of the right.
 	batch := count(0, len(a.LeftBatch))
-	dl := count(len(batch), len(lfree)) // axes of the gradient
+	dl := count(len(batch), len(lfree))
 	dr := count(len(batch)+len(lfree), len(rfree))
 	// The gradient of a result wider than its operands meets them in their type.
 	d := s.dy[0].Convert(l.DType())
-	back := func(other graph.Value, otherBatch, otherFree, mine []int64) graph.Value {
-		return d.Dot(other, graph.DotAttrs{
-			LeftBatch: batch, LeftContract: mine, RightBatch: otherBatch, RightContract: otherFree,
-			Precision: a.Precision, Accum: a.Accum,
-		})
-	}
+	b := graph.DotAttrs{Precision: a.Precision, Accum: a.Accum}
 	if s.want[0] {
-		g := back(r, a.RightBatch, rfree, dr)
-		// g has the batch axes, l's free ones, and r's contracted ones in r's order.
-		s.dx[0] = g.Transpose(positions(l.Rank(), a.LeftBatch, lfree, byOther(a.LeftContract, a.RightContract))...)
+		b.LeftBatch, b.LeftContract, b.RightBatch, b.RightContract = batch, dr, a.RightBatch, rfree
+		// The right's contracted axes come in its order.
+		s.dx[0] = arrange(d.Dot(r, b), a.LeftBatch, lfree, byOther(a.LeftContract, a.RightContract))
 	}
 	if s.want[1] {
-		g := back(l, a.LeftBatch, lfree, dl)
-		s.dx[1] = g.Transpose(positions(r.Rank(), a.RightBatch, rfree, byOther(a.RightContract, a.LeftContract))...)
+		b.LeftBatch, b.LeftContract, b.RightBatch, b.RightContract = a.LeftBatch, lfree, batch, dl
+		s.dx[1] = arrange(l.Dot(d, b), a.RightBatch, byOther(a.RightContract, a.LeftContract), rfree)
 	}
 	return nil
 }
@@ -67,18 +64,22 @@ func byOther(mine, other []int64) []int64 {
 	return out
 }
 
-// positions returns the permutation that brings a value whose axes are, in
-// order, the listed axes of the wanted one into the wanted order.
-func positions(rank int, lists ...[]int64) []int {
-	perm := make([]int, rank)
-	at := 0
+// arrange puts in order the axes of a value, which are now, one after another,
+// the listed axes of the wanted one.
+func arrange(v graph.Value, lists ...[]int64) graph.Value {
+	perm := make([]int, v.Rank())
+	at, sorted := 0, true
 	for _, l := range lists {
 		for _, axis := range l {
+			sorted = sorted && int(axis) == at
 			perm[axis] = at
 			at++
 		}
 	}
-	return perm
+	if sorted {
+		return v
+	}
+	return v.Transpose(perm...)
 }
 
 // convAttrs returns the attributes for a product of gradients in type d.
@@ -207,7 +208,7 @@ func allReduceRule(s *step) error {
 		return nil
 	}
 	x := s.x[0]
-	best := x.Eq(s.y[0]).Select(s.b.Scalar(x.DType(), 1), s.b.Scalar(x.DType(), 0))
+	best := x.Eq(s.y[0]).Convert(x.DType())
 	s.dx[0] = best.Mul(d.Div(join(best)))
 	return nil
 }

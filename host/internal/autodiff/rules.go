@@ -191,23 +191,23 @@ func reduceRule(s *step) error {
 	a := s.attrs.(*graph.ReduceAttrs)
 	x, y, d := s.x[0], s.y[0], s.dy[0]
 	back := func(v graph.Value) graph.Value { return spreadAlong(v, x, a.Axes) }
-	zero, one := s.b.Scalar(x.DType(), 0), s.b.Scalar(x.DType(), 1)
 	switch a.Kind {
 	case graph.Sum:
 		s.dx[0] = back(d)
 	case graph.Max, graph.Min:
 		// Elements that tie share the gradient, as in TensorFlow.
-		best := x.Eq(back(y)).Select(one, zero)
+		best := x.Eq(back(y)).Convert(x.DType())
 		s.dx[0] = best.Mul(back(d.Div(reduceAlong(best, graph.Sum, a.Axes))))
 	case graph.Prod:
 		// The product of the others: y/x without zeros; with one zero it is
 		// that of the rest, at the zero; with more it is 0.
+		zero := s.b.Scalar(x.DType(), 0)
 		isZero := x.Eq(zero)
-		filled := isZero.Select(one, x)
+		filled := isZero.Select(s.b.Scalar(x.DType(), 1), x)
 		rest := back(reduceAlong(filled, graph.Prod, a.Axes)).Div(filled)
-		count := back(reduceAlong(isZero.Select(one, zero), graph.Sum, a.Axes))
-		others := count.Sub(isZero.Select(one, zero)) // zeros among the others
-		s.dx[0] = others.Eq(zero).Select(rest, zero).Mul(back(d))
+		zeros := isZero.Convert(x.DType())
+		others := back(reduceAlong(zeros, graph.Sum, a.Axes)).Sub(zeros) // zeros among the others
+		s.dx[0] = choose(others.Eq(zero), rest, none).Mul(back(d))
 	default:
 		return fmt.Errorf("a reduction of kind %s has no gradient", a.Kind)
 	}
