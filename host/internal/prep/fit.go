@@ -285,11 +285,28 @@ func (s *step) try(ctx context.Context, t *data.Table, lo, hi int) ([][]byte, er
 	if err != nil {
 		return nil, err
 	}
+	for i := range s.Columns {
+		if m := &s.Columns[i]; m.Output > 0 {
+			if _, err := s.column(m, given, clone(res), c); err != nil {
+				return nil, err
+			}
+		}
+	}
 	out := make([][]byte, len(s.fn.Results))
 	for i, v := range s.fn.Results {
 		out[i] = res[v.Name]
 	}
 	return out, nil
+}
+
+// clone copies results, since columns made of them overwrite what is missing.
+func clone(results map[string][]byte) map[string][]byte {
+	out := make(map[string][]byte, len(results))
+	for name, b := range results {
+		out[name] = alignedBytes(len(b))
+		copy(out[name], b)
+	}
+	return out
 }
 
 // head is the first rows of a source.
@@ -367,7 +384,7 @@ func configOf(t *spec.Transform) (plugin.Config, error) {
 	c := plugin.Config{}
 	for _, a := range t.Args {
 		if len(a.Components) > 0 {
-			return nil, diag.Errorf("wrong_value", "%s is a block, and a transform takes values alone", a.Name).In(a.Name)
+			return nil, diag.Errorf("wrong_value", "%s is a block, and a transform takes values alone", a.Name).In(a.Name).Hint("Write %s = VALUE.", a.Name)
 		}
 		v, err := plainValue(a.Value)
 		if err != nil {

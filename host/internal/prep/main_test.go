@@ -138,3 +138,6 @@ func (*firstOnly) Fit(f *sdk.Fit) error {
 }
 
 func (*firstOnly) Apply(b *sdk.TransformBuilder) { b.Pass(b.Columns()[0]) }
+
+// bundleInProcess is the bundle served without processes.
+func bundleInProcess() sdk.Bundle { return sdk.Bundle{Plugins: bundle.Plugins} }
