@@ -374,4 +374,7 @@ func convFile(g *gen) {
 	})
 	g.maxPoolGrad()
 	g.avgPoolGrad()
+	g.winogradInput()
+	g.winogradOutput()
+	g.winogradFilter()
 }

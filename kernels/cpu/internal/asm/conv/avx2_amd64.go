@@ -66,3 +66,12 @@ func maxPoolGradAVX2(w *window)
 
 //go:noescape
 func avgPoolGradAVX2(w *window)
+
+//go:noescape
+func winogradInputAVX2(t *winoTile)
+
+//go:noescape
+func winogradOutputAVX2(t *winoTile)
+
+//go:noescape
+func winogradFilterAVX2(dst *float32, src *float32, dstStep int, srcStep int, n int)

@@ -66,3 +66,12 @@ func maxPoolGradAVX512(w *window)
 
 //go:noescape
 func avgPoolGradAVX512(w *window)
+
+//go:noescape
+func winogradInputAVX512(t *winoTile)
+
+//go:noescape
+func winogradOutputAVX512(t *winoTile)
+
+//go:noescape
+func winogradFilterAVX512(dst *float32, src *float32, dstStep int, srcStep int, n int)

@@ -53,6 +53,15 @@ func BenchmarkConv(b *testing.B) {
 			}
 			run("forward", func() { k.Forward(&g, x, packed, dy, Epilogue{}, 0, g.N*oh, 0, g.K, &ws) })
 			run("data", func() { k.BackwardData(&g, dyPad, packedData, dx, 0, g.N*g.H, 0, g.C, &ws) })
+			if g.Winograd() && g.C >= 32 {
+				packed, packedData := make([]float32, k.WinogradLen(&g)), make([]float32, k.WinogradDataLen(&g))
+				k.WinogradPack(packed, w, &g, 0, g.K, &ws)
+				k.WinogradPackData(packedData, w, &g, 0, g.C, &ws)
+				pairs := g.N * ((oh + 1) / 2) // as many of dx: the same padding
+				run("winograd", func() { k.WinogradForward(&g, x, packed, dy, Epilogue{}, 0, pairs, 0, g.K, &ws) })
+				run("winograd-data", func() { k.WinogradData(&g, dyPad, packedData, dx, 0, pairs, 0, g.C, &ws) })
+				run("winograd-pack", func() { k.WinogradPack(packed, w, &g, 0, g.K, &ws) })
+			}
 			run("filter", func() { k.BackwardFilter(&g, x, dy, w, false, 0, g.R*g.S*g.C, 0, g.K, &ws) })
 		}
 	}

@@ -38,6 +38,8 @@ type Workspace struct {
 	win        window
 	filter     taps
 	tab        []int
+	tile       winoTile
+	v, m       []float32
 }
 
 // Epilogue is what is done to each output before it leaves the registers.

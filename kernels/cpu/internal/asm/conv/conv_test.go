@@ -106,7 +106,7 @@ func TestConvolutions(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var ws Workspace
-		for range 150 {
+		for range 80 {
 			g := randomGeometry(rng)
 			check(t, k, g, rng, &ws)
 			if t.Failed() {

@@ -42,6 +42,9 @@ type windows struct {
 	avgPool         func(*window)
 	maxPoolGrad     func(*window) // w: gradient of y; d: gradient of x
 	avgPoolGrad     func(*window)
+	winogradInput   func(*winoTile)
+	winogradOutput  func(*winoTile)
+	winogradFilter  func(dst, src []float32, n, step int) // 9 positions, step apart, to 16, n apart
 }
 
 // portableWindows is what they mean.
@@ -77,6 +80,9 @@ func portableWindows() *windows {
 				w.d[x+w.tab[2*i]/4+c] += float32(w.scale * w.w[y+c])
 			}
 		}),
+		winogradInput:  winogradInputPortable,
+		winogradOutput: winogradOutputPortable,
+		winogradFilter: winogradFilterPortable,
 	}
 	ws.depthwise[1] = eachChannel(func(w *window, x, y, c int) {
 		sum := float32(0)
