@@ -47,7 +47,10 @@ func (r *run) epoch(ctx context.Context) error {
 	start := time.Now()
 	told := start
 	var seconds float64
-	reached, err := r.trainer.RunEpoch(ctx, pos, func(at train.Position) error {
+	reached, err := r.trainer.RunEpoch(ctx, pos, r.o.stopAfter, func(at train.Position) error {
+		if n := r.o.stopAfter; n > 0 && at.Step >= n {
+			return context.Canceled
+		}
 		now := time.Now()
 		if now.Sub(told) < progressEvery {
 			return nil

@@ -40,6 +40,8 @@ type TrainOptions struct {
 	Events func(Event)
 	// Profile measures every op; Result.Profile has the times.
 	Profile bool
+
+	stopAfter uint64 // for tests: interrupt once so many steps are done
 }
 
 // ErrInterrupted is wrapped by the error of a run whose context was cancelled;

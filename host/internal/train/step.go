@@ -400,7 +400,7 @@ func (s *step) rate() graph.Value {
 		args := make([]graph.Value, len(f.Params))
 		for i, q := range f.Params {
 			switch {
-			case q.Role == graph.StepRole:
+			case q.Role == graph.StepRole, q.Role == graph.Input && q.Name == "step":
 				args[i] = s.number
 			case q.Role == graph.Input && q.Name == "epoch":
 				args[i] = s.read(graph.Input, epochName, q.Type)

@@ -611,9 +611,10 @@ func (t *Trainer) clearSums(ctx context.Context) error {
 const chunk = 50 * time.Millisecond
 
 // RunEpoch trains on the rest of the epoch from pos on. progress is called
-// between chunks with the position reached; an error of it, or of ctx, stops
-// the run between two steps. The position reached is returned in any case.
-func (t *Trainer) RunEpoch(ctx context.Context, pos Position, progress func(Position) error) (Position, error) {
+// between chunks with the position reached, and after step number at where that
+// is not 0; an error of it, or of ctx, stops the run between two steps. The
+// position reached is returned in any case.
+func (t *Trainer) RunEpoch(ctx context.Context, pos Position, at uint64, progress func(Position) error) (Position, error) {
 	full, rest, err := t.steps(ctx)
 	if err != nil {
 		return pos, err
@@ -622,6 +623,9 @@ func (t *Trainer) RunEpoch(ctx context.Context, pos Position, progress func(Posi
 	steps := 1
 	for full != nil && pos.Cursor+b <= n {
 		left := int((n - pos.Cursor) / b)
+		if at > pos.Step {
+			left = min(left, int(at-pos.Step))
+		}
 		start := time.Now()
 		done, err := t.run(ctx, full, min(steps, left))
 		pos.Cursor += int64(done) * b
