@@ -39,11 +39,11 @@ func New(c Config) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Threads < 0 || c.Threads > 1024 {
-		return nil, fmt.Errorf("%d threads; use 1 to 1024, or 0 for all processors", c.Threads)
+	if c.Threads < 0 || c.Threads > maxTeam {
+		return nil, fmt.Errorf("%d threads; use 1 to %d, or 0 for all processors", c.Threads, maxTeam)
 	}
 	if c.Threads == 0 {
-		c.Threads = runtime.GOMAXPROCS(0)
+		c.Threads = min(runtime.GOMAXPROCS(0), maxTeam)
 	}
 	return &Backend{level: level, team: newTeam(c.Threads), gemm: gemm.For(level)}, nil
 }

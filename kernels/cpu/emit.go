@@ -25,13 +25,13 @@ func (l *lowering) emit(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := l.emitNode(u.nodes[0]); err != nil {
+		if err := l.emitNode(u); err != nil {
 			return err
 		}
 	}
 	for _, c := range l.copies {
 		from, to, n := l.slotOf(c.from), c.to, int(l.bytesOf(c.from))
-		l.prog.code = append(l.prog.code, instr{name: "copy", bytes: int64(2 * n), run: func(x *execution, tid, threads int) {
+		l.prog.code = append(l.prog.code, instr{name: "copy", first: n <= smallWork, bytes: int64(2 * n), access: []access{{slot: from}, {slot: to, write: true}}, run: func(x *execution, tid, threads int) {
 			lo, hi := span(n, 4096, tid, threads)
 			if lo < hi {
 				copy(unsafe.Slice((*byte)(unsafe.Add(x.ptr(to), lo)), hi-lo), unsafe.Slice((*byte)(unsafe.Add(x.ptr(from), lo)), hi-lo))
@@ -59,7 +59,7 @@ type loopBuilder struct {
 	sources  map[graph.ValueID]int // operand that a cheap source fills
 	free     []int
 	lastRead map[graph.ValueID]int
-	byReg    map[int]int // operand of each register, for reuse
+	shared   []slot // memory read elsewhere than at the loop's index
 }
 
 func (l *lowering) emitLoop(u *unit) error {
@@ -76,7 +76,7 @@ func (l *lowering) emitLoop(u *unit) error {
 			lb.lastRead[l.root(a)] = i
 		}
 	}
-	in := instr{scope: l.r.scopes[order[0]]}
+	in := instr{scope: l.r.scopes[order[0]], first: u.first}
 	names := []string{}
 	for i, node := range order {
 		if err := lb.node(i, node); err != nil {
@@ -103,6 +103,20 @@ func (l *lowering) emitLoop(u *unit) error {
 		return nil
 	}
 	in.run = lp.run
+	at := split{n: lp.n, grain: lp.grain}
+	for _, op := range lp.ops {
+		if o := &lp.operands[op.dst]; o.reg < 0 {
+			in.access = append(in.access, access{slot: o.slot, write: true, split: at})
+		}
+	}
+	for _, o := range lp.operands {
+		if o.reg < 0 {
+			in.access = append(in.access, access{slot: o.slot, split: at})
+		}
+	}
+	for _, s := range lb.shared {
+		in.access = append(in.access, access{slot: s})
+	}
 	l.prog.regs = max(l.prog.regs, lp.regs)
 	l.prog.code = append(l.prog.code, in)
 	return nil
@@ -147,6 +161,9 @@ func (b *loopBuilder) node(at, node int) error {
 		width := 1
 		for _, e := range extents(t)[1:] {
 			width *= e
+		}
+		for _, a := range n.Args {
+			b.shared = append(b.shared, l.slotOf(a))
 		}
 		src := &randomSource{key: l.slotOf(n.Args[0]), step: l.slotOf(n.Args[1]), index: l.slotOf(n.Args[2]), width: max(width, 1)}
 		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: b.result(v, stored)})
@@ -258,6 +275,7 @@ func (b *loopBuilder) source(v graph.ValueID) (loopSource, bool, error) {
 		return s, true, nil
 	}
 	if numel(from) == 1 {
+		b.shared = append(b.shared, l.slotOf(base))
 		return scalarSource{l.slotOf(base), t.DType.Size()}, true, nil
 	}
 	ext := extents(t)
@@ -270,14 +288,16 @@ func (b *loopBuilder) source(v graph.ValueID) (loopSource, bool, error) {
 		}
 		step *= in[i]
 	}
+	b.shared = append(b.shared, l.slotOf(base))
 	dims, strides := collapse(ext, stride)
 	return &stridedSource{slot: l.slotOf(base), size: t.DType.Size(), dims: dims, stride: strides}, false, nil
 }
 
 // emitNode writes the instructions of a node that is no loop.
-func (l *lowering) emitNode(node int) error {
+func (l *lowering) emitNode(u *unit) error {
+	node := u.nodes[0]
 	n := &l.f.Nodes[node]
-	in := instr{name: n.Op.String(), scope: l.r.scopes[node]}
+	in := instr{name: n.Op.String(), scope: l.r.scopes[node], first: u.first}
 	for _, a := range n.Args {
 		in.types = append(in.types, l.f.Types[a].String())
 		in.bytes += l.bytesOf(a)
@@ -287,7 +307,7 @@ func (l *lowering) emitNode(node int) error {
 		in.types = append(in.types, "-> "+l.f.Types[v].String())
 		in.bytes += l.bytesOf(v)
 	}
-	c := &nodeContext{l: l, n: n}
+	c := &nodeContext{l: l, n: n, at: u.order}
 	for _, a := range n.Args {
 		c.in = append(c.in, tensorAt{l.slotOf(a), l.f.Types[a].DType, extents(l.f.Types[a])})
 	}
@@ -302,9 +322,17 @@ func (l *lowering) emitNode(node int) error {
 	if err := build(c, node); err != nil {
 		return err
 	}
+	for _, t := range c.in {
+		c.access = append(c.access, access{slot: t.slot})
+	}
+	for _, t := range c.out {
+		c.access = append(c.access, access{slot: t.slot, write: true})
+	}
 	for i, run := range c.code {
 		part := in
 		part.run = run
+		part.access = slices.Clone(c.access)
+		part.meet = i > 0 && !u.first
 		if i > 0 {
 			part.name += "/" + fmt.Sprint(i)
 			part.bytes = 0
@@ -348,18 +376,21 @@ type nodeContext struct {
 	n     *graph.Node
 	in    []tensorAt
 	out   []tensorAt
+	at    int // its position in the schedule
 	code  []func(x *execution, tid, threads int)
 	flops int64
+
+	access []access // of the scratch memory
 }
 
 func (c *nodeContext) add(run func(x *execution, tid, threads int)) { c.code = append(c.code, run) }
 
-// scratch reserves memory of the program that lives from one instruction of the
-// node to the next. It is not shared with other nodes.
+// scratch reserves memory that lives from one instruction of the node to the
+// last of them.
 func (c *nodeContext) scratch(bytes int) slot {
-	off := c.l.prog.arena
-	c.l.prog.arena += (int64(bytes) + lineBytes - 1) / lineBytes * lineBytes
-	return c.l.prog.addSlot(slotInfo{kind: arenaSlot, offset: off, bytes: int64(bytes)})
+	s := c.l.scratch(c.at, int64(bytes))
+	c.access = append(c.access, access{slot: s, write: true})
+	return s
 }
 
 func at[T any](x *execution, t tensorAt) []T {

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"container/heap"
 	"fmt"
 	"slices"
 
@@ -15,11 +14,15 @@ type slot int32
 // instr is one instruction: every thread of the team calls run.
 type instr struct {
 	run   func(x *execution, tid, threads int)
+	first bool // the first thread runs all of it
+	meet  bool // all threads meet before it
 	name  string
 	scope string
 	types []string
 	flops int64
 	bytes int64
+
+	access []access // while the program is being made
 }
 
 // unit is a part of the program that becomes one or more instructions: a loop
@@ -29,11 +32,14 @@ type unit struct {
 	nodes []int // of the function; several for a loop
 	loop  bool
 	numel int
-	deps  map[*unit]bool
-	into  *unit // the loop that swallowed this one
+	deps  map[*unit]bool // false for one whose operand this one overwrites
+	into  *unit          // the loop that swallowed this one
 	mark  int
 
-	order int // position in the schedule
+	first bool // small: left to the first thread
+	order int  // position in the schedule
+	phase int
+	low   int // its first node
 	users []*unit
 	wait  int
 }
@@ -70,6 +76,7 @@ type lowering struct {
 	copies    []copyOut
 	donatedTo map[graph.ValueID]int // parameter whose memory the value takes
 	copyUnits map[graph.ValueID]*unit
+	buffers   []*buffer
 }
 
 type copyOut struct {
@@ -381,8 +388,8 @@ func (l *lowering) schedule() error {
 		}
 		l.donatedTo[v] = int(p)
 		for _, u := range readers[p] {
-			if u = u.root(); u != w {
-				w.deps[u] = true
+			if u = u.root(); u != w && !w.deps[u] {
+				w.deps[u] = false
 			}
 		}
 	}
@@ -399,39 +406,7 @@ func (l *lowering) schedule() error {
 		}
 	}
 
-	var ready unitHeap
-	live := 0
-	for _, u := range l.units {
-		if u.into != nil {
-			continue
-		}
-		live++
-		deps := map[*unit]bool{}
-		for d := range u.deps {
-			if d = d.root(); d != u {
-				deps[d] = true
-			}
-		}
-		u.deps = deps
-		u.wait = len(deps)
-		for d := range deps {
-			d.users = append(d.users, u)
-		}
-		if u.wait == 0 {
-			ready = append(ready, u)
-		}
-	}
-	heap.Init(&ready)
-	for len(ready) > 0 {
-		u := heap.Pop(&ready).(*unit)
-		u.order = len(l.sched)
-		l.sched = append(l.sched, u)
-		for _, v := range u.users {
-			if v.wait--; v.wait == 0 {
-				heap.Push(&ready, v)
-			}
-		}
-	}
+	live := l.phases()
 	if len(l.sched) != live {
 		return fmt.Errorf("the plan has a circle (%d of %d units ordered)", len(l.sched), live)
 	}
@@ -487,7 +462,7 @@ type unitHeap []*unit
 
 func (h unitHeap) Len() int { return len(h) }
 func (h unitHeap) Less(i, j int) bool {
-	return h[i].nodes[0] < h[j].nodes[0] || h[i].nodes[0] == h[j].nodes[0] && h[i].id < h[j].id
+	return h[i].low < h[j].low || h[i].low == h[j].low && h[i].id < h[j].id
 }
 func (h unitHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *unitHeap) Push(x any)   { *h = append(*h, x.(*unit)) }

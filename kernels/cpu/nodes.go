@@ -535,7 +535,7 @@ func buildScan(c *nodeContext, node int) error {
 					}
 				}
 			}
-			team.barrier()
+			team.barrier(threads)
 			y.step(tid, threads)
 		}
 		if tid == 0 {

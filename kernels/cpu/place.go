@@ -76,7 +76,7 @@ func (l *lowering) place() {
 			l.slots[v] = l.prog.addSlot(slotInfo{kind: constSlot, data: alignedCopy(data), bytes: int64(len(data))})
 		}
 	}
-	l.arena()
+	l.share()
 }
 
 // isResultElsewhere reports whether v is also a donated result, whose slot it
@@ -119,16 +119,16 @@ func (l *lowering) liveness() {
 
 // buffer is a range of the arena with the time for which it is taken.
 type buffer struct {
-	from, to int
+	from, to int // positions in the schedule
 	bytes    int64
 	offset   int64
 	values   []graph.ValueID
+	slots    []slot
 }
 
-// arena packs the values that live between units. An elementwise result takes
-// over the memory of an operand that dies with it.
-func (l *lowering) arena() {
-	var buffers []*buffer
+// share gives the values that live between units their buffers. An elementwise
+// result takes over the memory of an operand that dies with it.
+func (l *lowering) share() {
 	of := map[graph.ValueID]*buffer{}
 	for at, u := range l.sched {
 		made := l.outputs(u)
@@ -149,11 +149,38 @@ func (l *lowering) arena() {
 			if b.bytes == 0 {
 				b.bytes = lineBytes
 			}
-			buffers = append(buffers, b)
+			l.buffers = append(l.buffers, b)
 			of[v] = b
 		}
 	}
-	sorted := slices.Clone(buffers)
+	for _, b := range l.buffers {
+		for _, v := range b.values {
+			l.slots[v] = l.prog.addSlot(slotInfo{kind: arenaSlot, bytes: l.bytesOf(v)})
+			b.slots = append(b.slots, l.slots[v])
+		}
+	}
+}
+
+// scratch reserves memory for the unit at a position of the schedule.
+func (l *lowering) scratch(at int, bytes int64) slot {
+	bytes = max(bytes, 1)
+	s := l.prog.addSlot(slotInfo{kind: arenaSlot, bytes: bytes})
+	l.buffers = append(l.buffers, &buffer{from: at, to: at, bytes: (bytes + lineBytes - 1) / lineBytes * lineBytes, slots: []slot{s}})
+	return s
+}
+
+// arena packs the buffers. Threads may be anywhere in a phase, so that a buffer
+// is taken for all of each phase in which it is used.
+func (l *lowering) arena() {
+	for _, b := range l.buffers {
+		b.from = l.sched[b.from].phase
+		if b.to < len(l.sched) {
+			b.to = l.sched[b.to].phase
+		} else {
+			b.to = len(l.sched)
+		}
+	}
+	sorted := slices.Clone(l.buffers)
 	slices.SortStableFunc(sorted, func(a, b *buffer) int {
 		switch {
 		case a.bytes > b.bytes:
@@ -189,9 +216,9 @@ func (l *lowering) arena() {
 		placed = slices.Insert(placed, at, b)
 		l.prog.arena = max(l.prog.arena, offset+b.bytes)
 	}
-	for _, b := range buffers {
-		for _, v := range b.values {
-			l.slots[v] = l.prog.addSlot(slotInfo{kind: arenaSlot, offset: b.offset, bytes: l.bytesOf(v)})
+	for _, b := range l.buffers {
+		for _, k := range b.slots {
+			l.prog.slots[k].offset = b.offset
 		}
 	}
 }

@@ -23,8 +23,8 @@ type program struct {
 	donate  []int
 	slots   []slotInfo
 	arena   int64
-	regs    int // registers that the largest loop needs
-	scratch int64
+	regs    int  // registers that the largest loop needs
+	serial  bool // the first thread runs all of it
 	code    []instr
 	inner   []*program // bodies of scans
 	opaque  kernels.OpaqueCaller
@@ -97,12 +97,14 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 		return nil, err
 	}
 	l.place()
-	if limit := o.Limits.ArenaBytes; limit > 0 && p.arena > limit {
-		return nil, &kernels.LimitError{What: "bytes of intermediate values", Got: p.arena, Limit: limit}
-	}
 	if err := l.emit(ctx); err != nil {
 		return nil, err
 	}
+	l.arena()
+	if limit := o.Limits.ArenaBytes; limit > 0 && p.arena > limit {
+		return nil, &kernels.LimitError{What: "bytes of intermediate values", Got: p.arena, Limit: limit}
+	}
+	p.barriers()
 	p.plan.ArenaBytes = p.arena
 	digest := sha256.New()
 	fmt.Fprintln(digest, "cpu", b.Variant(), p.arena)
@@ -186,19 +188,43 @@ func (x *execution) ptr(s slot) unsafe.Pointer { return x.ptrs[s] }
 
 func (x *execution) registers(tid int) unsafe.Pointer { return unsafe.Pointer(&x.threads[tid].regs[0]) }
 
-// step runs the program once on the calling team.
+// step runs the program once on the calling threads.
 func (x *execution) step(tid, threads int) {
 	p := x.program
+	if p.profile {
+		x.measured(tid, threads)
+		return
+	}
+	team := p.backend.team
 	for i := range p.code {
-		if x.program.profile && tid == 0 {
-			start := time.Now()
-			p.code[i].run(x, tid, threads)
-			p.backend.team.barrier()
-			x.nanos[i] += int64(time.Since(start))
-			continue
+		in := &p.code[i]
+		if in.meet {
+			team.barrier(threads)
 		}
-		p.code[i].run(x, tid, threads)
-		p.backend.team.barrier()
+		if !in.first {
+			in.run(x, tid, threads)
+		} else if tid == 0 {
+			in.run(x, 0, 1)
+		}
+	}
+	team.barrier(threads)
+}
+
+// measured is step with the time of each instruction; threads meet after each.
+func (x *execution) measured(tid, threads int) {
+	p := x.program
+	for i := range p.code {
+		in := &p.code[i]
+		start := time.Now()
+		if !in.first {
+			in.run(x, tid, threads)
+		} else if tid == 0 {
+			in.run(x, 0, 1)
+		}
+		p.backend.team.barrier(threads)
+		if tid == 0 {
+			x.nanos[i] += int64(time.Since(start))
+		}
 	}
 	if tid == 0 {
 		x.calls++
@@ -212,6 +238,15 @@ type session struct {
 	bound   kernels.Bindings
 	closed  bool
 	values  []*value // keeps bound memory alive
+	steps   int      // of the present call of part
+	pace    pace
+}
+
+// part runs one thread's part of some steps.
+func (s *session) part(tid, threads int) {
+	for range s.steps {
+		s.x.step(tid, threads)
+	}
 }
 
 func sameHandles(a, b *kernels.Bindings) bool {
@@ -302,9 +337,11 @@ func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int,
 		}
 	}
 	x, team := s.x, s.program.backend.team
+	team.mu.Lock()
+	defer team.mu.Unlock()
 	x.ctx, x.err = ctx, nil
-	start := time.Now()
 	done := 0
+	var per time.Duration
 	for done < steps {
 		if err := ctx.Err(); err != nil {
 			return done, err
@@ -312,19 +349,21 @@ func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int,
 		// As many steps at once as take about a millisecond.
 		n := 1
 		if done > 0 {
-			per := time.Since(start) / time.Duration(done)
 			n = int(min(time.Millisecond/max(per, 1)+1, runFor))
 		}
-		n = min(n, steps-done)
-		team.run(func(tid int) {
-			for range n {
-				x.step(tid, team.size)
-			}
-		})
+		s.steps = min(n, steps-done)
+		threads := s.pace.threads(team.size)
+		if s.program.serial {
+			threads = 1
+		}
+		start := time.Now()
+		team.run(threads, s)
+		per = time.Since(start) / time.Duration(s.steps)
+		s.pace.ran(threads, per)
 		if x.err != nil {
 			return done, x.err
 		}
-		done += n
+		done += s.steps
 	}
 	return done, nil
 }
