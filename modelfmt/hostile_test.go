@@ -165,6 +165,7 @@ func TestHostileRecords(t *testing.T) {
 		"no stream":           {F32, []byte{transformPlain}},
 		"half a stream":       {F32, []byte{transformPlain, codecRaw, 64, 1}},
 		"endless length":      {F32, []byte{transformPlain, codecRaw, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1}},
+		"length not shortest": {F32, []byte{transformPlain, codecConstant, 0x81, 0, 7}},
 		"raw short":           {F32, join(transformPlain, stream(codecRaw, make([]byte, 63)))},
 		"raw long":            {F32, join(transformPlain, stream(codecRaw, make([]byte, 65)))},
 		"constant of two":     {F32, join(transformPlain, stream(codecConstant, []byte{1, 1}))},

@@ -1,5 +1,7 @@
 package modelfmt
 
+import "math"
+
 // Limits bounds what a reader accepts before it takes memory. The zero value of
 // each field means its default.
 type Limits struct {
@@ -45,6 +47,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.EntryBytes, 1<<40)
 	set(&l.BlobBytes, 1<<30)
 	set(&l.Inflation, 1000)
+	l.EntryBytes = min(l.EntryBytes, math.MaxInt) // what one slice can have
 	return l
 }
 

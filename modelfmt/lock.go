@@ -37,6 +37,9 @@ func LockPath(path string) (*Lock, error) {
 			if lockBusy(err) {
 				return nil, &LockedError{Path: path}
 			}
+			if errors.Is(err, os.ErrNotExist) {
+				return nil, fmt.Errorf("the folder of %s does not exist; make it, or choose another path: %w", path, err)
+			}
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if err := lockFile(f); err != nil {

@@ -454,6 +454,15 @@ func TestErrorsNameThePlace(t *testing.T) {
 	if _, err := Open(dir); err == nil {
 		t.Error("a folder is opened")
 	}
+	if _, err := Create(dir, WriterOptions{}); err == nil {
+		t.Error("a folder is replaced")
+	}
+	if _, err := Create(filepath.Join(dir, "no", "m.hone"), WriterOptions{}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "make it") {
+		t.Errorf("an absent folder: %v", err)
+	}
+	if _, err := Open(filepath.Join(dir, "none.hone")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an absent file: %v", err)
+	}
 	s := smallSample(8 << 10)
 	r := mustOpen(t, s.encode(t, WriterOptions{}), ReaderOptions{})
 	var missing *NotFoundError

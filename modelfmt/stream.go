@@ -126,7 +126,7 @@ func cutStream(b []byte) (codec byte, body, rest []byte, err error) {
 		return 0, nil, nil, errors.New("a stream is missing")
 	}
 	n, w := binary.Uvarint(b[1:])
-	if w <= 0 || n > uint64(len(b)-1-w) {
+	if w <= 0 || n > uint64(len(b)-1-w) || w > 1 && b[w] == 0 {
 		return 0, nil, nil, errors.New("a stream's length is wrong")
 	}
 	return b[0], b[1+w:][:n], b[1+w+int(n):], nil
