@@ -49,7 +49,7 @@ func (s *RandomFlip) Apply(b *sdk.TransformBuilder) {
 			mode string
 		}{{2, "horizontal"}, {1, "vertical"}} {
 			if s.Mode == d.mode || s.Mode == "horizontal_and_vertical" {
-				flip := b.Uniform(x.Dim(0)).Lt(b.Scalar(graph.F32, 0.5))
+				flip := b.Uniform().Lt(b.Scalar(graph.F32, 0.5))
 				x = like(flip, x).Select(x.Reverse(d.axis), x)
 			}
 		}
@@ -85,7 +85,7 @@ func (s *RandomCrop) Apply(b *sdk.TransformBuilder) {
 // shift moves each image along an axis by -padding to padding places.
 func (s *RandomCrop) shift(b *sdk.TransformBuilder, x graph.Value, axis int) graph.Value {
 	n := x.Dim(axis)
-	draw := b.Uniform(x.Dim(0)).Times(float64(2*s.Padding + 1)).Floor().Convert(graph.I32)
+	draw := b.Uniform().Times(float64(2*s.Padding + 1)).Floor().Convert(graph.I32)
 	draw = draw.Sub(b.Scalar(graph.I32, float64(s.Padding)))
 	// from is the place that each place of the result takes its elements from.
 	from := draw.Reshape(x.Dim(0), graph.E(1)).Add(b.Iota(graph.I32, 1, x.Dim(0), n))

@@ -19,6 +19,7 @@ func Plugin() sdk.Plugin {
 			"one_hot":            of[OneHot],
 			"ordinal":            of[Ordinal],
 			"over_sample":        of[OverSample],
+			"parse_number":       of[ParseNumber],
 			"pca":                of[PCA],
 			"random_crop":        of[RandomCrop],
 			"random_flip":        of[RandomFlip],

@@ -21,3 +21,22 @@ func (r *Rescale) Apply(b *sdk.TransformBuilder) {
 		b.Set(c, x)
 	}
 }
+
+// ParseNumber reads text as numbers.
+type ParseNumber struct {
+	Strict bool `hone:"strict,default=false" doc:"Text that is no number is an error; otherwise it is a missing value."`
+}
+
+// Doc describes the transform.
+func (*ParseNumber) Doc() string { return "Reads columns of text as decimal numbers." }
+
+// Takes chooses text.
+func (*ParseNumber) Takes(c sdk.Column) bool { return c.Kind == sdk.TextColumn && !c.Target }
+
+// Apply reads every column.
+func (s *ParseNumber) Apply(b *sdk.TransformBuilder) {
+	for _, c := range b.Columns() {
+		x := b.ParseNumber(c, s.Strict)
+		b.Output(sdk.Output{Name: c.Name, Value: x, Missing: x.Eq(x).Not()})
+	}
+}

@@ -98,10 +98,6 @@ func (f *fitting) transform(ctx context.Context, t *spec.Transform) (diag.Diagno
 	}
 	now := f.p.raw
 	for _, s := range f.p.steps {
-		if s.Augment {
-			return nil, diag.Errorf("after_augmentation", "the transform %q comes after the augmentation %q", t.Name, s.Name).
-				Hint("Augmentations change training rows anew in each epoch, when all else is done: put them last.")
-		}
 		now = s.out(now)
 	}
 	given, named, err := choose(t, now)
@@ -178,6 +174,12 @@ func (f *fitting) add(ctx context.Context, t *spec.Transform, given []string, no
 	}
 	if err := s.check(now, f.p.module); err != nil {
 		return nil, err
+	}
+	for _, e := range f.p.steps {
+		if e.Augment && !s.Augment {
+			return nil, diag.Errorf("after_augmentation", "the transform %q comes after the augmentation %q", t.Name, e.Name).
+				Hint("Augmentations change training rows anew in each epoch, when all else is done: put them last.")
+		}
 	}
 	f.p.prepare(s)
 	f.p.steps = append(f.p.steps, s)

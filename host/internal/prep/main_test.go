@@ -123,7 +123,7 @@ type noise struct{}
 func (*noise) Apply(b *sdk.TransformBuilder) {
 	for _, c := range b.Columns() {
 		x := b.Number(c)
-		b.Set(c, x.Add(b.Uniform(x.Dim(0)).Convert(x.DType())).Convert(graph.F16).Convert(graph.F32))
+		b.Set(c, x.Add(b.Uniform().Convert(x.DType())).Convert(graph.F16).Convert(graph.F32))
 	}
 }
 
