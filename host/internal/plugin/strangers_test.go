@@ -240,7 +240,7 @@ func alive(pid int) bool {
 
 func TestTroublesomePluginsGiveDiagnostics(t *testing.T) {
 	before := children(t)
-	short := plugin.Options{StartTimeout: 2 * time.Second, CallTimeout: 2 * time.Second, Limits: graph.Limits{Nodes: 10_000}}
+	patient := plugin.Options{StartTimeout: time.Minute, CallTimeout: time.Minute, Limits: graph.Limits{Nodes: 10_000}}
 	for _, c := range []struct {
 		plugin, layer, code string
 		words               []string
@@ -268,7 +268,14 @@ func TestTroublesomePluginsGiveDiagnostics(t *testing.T) {
 		{"liar", "open_reference", "plugin_graph", []string{"nowhere"}},
 	} {
 		t.Run(c.plugin+"/"+c.layer, func(t *testing.T) {
-			h := stranger(t, c.plugin, short)
+			o := patient
+			switch {
+			case c.plugin == "silent":
+				o.StartTimeout = time.Second
+			case c.layer == "hang":
+				o.CallTimeout = 3 * time.Second
+			}
+			h := stranger(t, c.plugin, o)
 			_, err := h.TraceLayer(t.Context(), plugin.Ref{Plugin: c.plugin, Type: c.layer}, nil, []graph.Type{input})
 			wantDiagnostic(t, err, c.code, c.words...)
 			if err := h.Close(); err != nil {
