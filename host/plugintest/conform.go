@@ -42,19 +42,24 @@ func ConformWith(t *testing.T, plugins []sdk.Plugin, cases ...Case) {
 	k, fresh := New(t, plugins...), New(t, plugins...)
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s/%s", c.Kind, c.Type), func(t *testing.T) {
-			k, fresh := &Kit{t, k.host}, &Kit{t, fresh.host}
-			m := k.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...)
-			if again := fresh.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...); graph.Digest(m) != graph.Digest(again) {
-				t.Errorf("traced twice, it gives two graphs; a component must depend on its arguments and types alone:\n%v\n%v", m, again)
-			}
-			if c.Kind == sdk.LayerKind || c.Kind == sdk.LossKind {
-				k.runs(c, m)
-				k.resizes(c, m)
-				if !c.NoGradient {
-					k.differentiates(c)
-				}
-			}
+			(&Kit{t, k.host}).conform(&Kit{t, fresh.host}, c)
 		})
+	}
+}
+
+// conform is Conform for one case; fresh serves the same plugins anew.
+func (k *Kit) conform(fresh *Kit, c Case) {
+	k.t.Helper()
+	m := k.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...)
+	if again := fresh.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...); graph.Digest(m) != graph.Digest(again) {
+		k.t.Errorf("traced twice, it gives two graphs; a component must depend on its arguments and types alone:\n%v\n%v", m, again)
+	}
+	if c.Kind == sdk.LayerKind || c.Kind == sdk.LossKind {
+		k.runs(c, m)
+		k.resizes(c, m)
+		if !c.NoGradient {
+			k.differentiates(c)
+		}
 	}
 }
 

@@ -33,7 +33,14 @@ type Kit struct {
 // a prefix, so that a component may use those of the others.
 func New(t testing.TB, plugins ...sdk.Plugin) *Kit {
 	t.Helper()
-	h, err := plugin.New(plugin.Options{Builtin: sdk.Bundle{Plugins: plugins}})
+	return Serve(t, sdk.Bundle{Plugins: plugins})
+}
+
+// Serve is New for a bundle, whose plugins run in processes of their own where
+// TestMain has called sdk.Main.
+func Serve(t testing.TB, b sdk.Bundle) *Kit {
+	t.Helper()
+	h, err := plugin.New(plugin.Options{Builtin: b})
 	if err != nil {
 		t.Fatal(err)
 	}
