@@ -76,7 +76,7 @@ type runState struct {
 	Step       uint64             `json:"step"`
 	BatchSize  int64              `json:"batch_size"`
 	Phase      int                `json:"phase,omitempty"`
-	PhaseEpoch int                `json:"phase_epoch,omitempty"`
+	PhaseStart uint64             `json:"phase_start,omitempty"` // updates before the phase
 	Monitored  Number             `json:"monitored"`
 	Best       Number             `json:"best"`
 	BestEpoch  int                `json:"best_epoch"`

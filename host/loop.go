@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hone-ml/hone/host/internal/diag"
@@ -27,6 +28,11 @@ func (r *run) epochsLoop(ctx context.Context) (*Result, error) {
 		r.state.Stopped = false // the spec now allows to go on
 	}
 	for r.state.Epoch < r.epochs && !r.state.Stopped {
+		if i := r.phaseOf(r.state.Epoch); i != r.state.Phase && r.state.Cursor == 0 {
+			if err := r.enter(ctx, i, true); err != nil {
+				return r.finish(ctx, err)
+			}
+		}
 		if err := r.epoch(ctx); err != nil {
 			return r.finish(ctx, err)
 		}
@@ -106,7 +112,7 @@ func (r *run) epoch(ctx context.Context) error {
 	r.fill()
 	r.emit(e)
 	r.state.Stopped = r.shouldStop()
-	return r.save(ctx, e.Best)
+	return r.save(ctx, e.Best, false)
 }
 
 func addMetrics(to map[string]Number, prefix string, s train.Sums) {
@@ -154,46 +160,60 @@ func (r *run) fill() {
 	}
 }
 
-// save writes the last checkpoint, and the best one where this is it.
-func (r *run) save(ctx context.Context, best bool) error {
-	every := 1
-	if c := r.p.spec.Train.Checkpoint; c != nil && c.Every > 0 {
-		every = c.Every
-	}
-	vals, err := r.trainer.Snapshot(context.WithoutCancel(ctx))
-	if err != nil {
-		return err
+// save writes the last checkpoint, and the best one where this is it: training
+// waits for the copy of its values alone, the files are written behind it. wait
+// returns when they are durable.
+func (r *run) save(ctx context.Context, best, wait bool) error {
+	every, keep := 1, 1
+	if c := r.p.spec.Train.Checkpoint; c != nil {
+		every, keep = max(c.Every, 1), max(c.Keep, 1)
 	}
 	r.state.Metrics = r.result.Metrics
-	write := func(path, kind string) error {
-		n, err := writeCheckpoint(path, r.lockOf[path], r.fixed, r.state, vals)
-		if err != nil {
-			return checkpointError(path, err)
-		}
-		r.emit(CheckpointEvent{Path: path, Kind: kind, Epoch: r.state.Epoch, Step: r.state.Step, Bytes: n})
-		return nil
-	}
+	last := r.state.Epoch%every == 0 || r.state.Epoch >= r.epochs || r.state.Stopped || r.state.Cursor > 0
+	var jobs []saveJob
 	if best && r.best != "" {
-		if err := write(r.best, "best"); err != nil {
-			return err
-		}
+		jobs = append(jobs, saveJob{path: r.best, kind: "best"})
 		r.result.Best = r.best
 	}
-	if r.state.Epoch%every == 0 || r.state.Epoch >= r.epochs || r.state.Stopped || r.state.Cursor > 0 {
-		return write(r.last, "last")
+	if last {
+		if keep > 1 && r.state.Cursor == 0 {
+			jobs = append(jobs, saveJob{path: r.numbered(r.state.Epoch), kind: "kept", drop: r.numbered(r.state.Epoch - keep*every)})
+		}
+		jobs = append(jobs, saveJob{path: r.last, kind: "last"})
+	}
+	if len(jobs) > 0 {
+		vals, err := r.trainer.Snapshot(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+		if err := r.saver.start(r, r.state, vals, jobs); err != nil {
+			return err
+		}
+	}
+	if wait {
+		return r.saver.wait(r)
 	}
 	return nil
+}
+
+// numbered is the name of the checkpoint kept of an epoch.
+func (r *run) numbered(epoch int) string {
+	return fmt.Sprintf("%s.epoch%04d.hone", strings.TrimSuffix(r.last, ".hone"), epoch)
 }
 
 // finish ends the run: after its last epoch, a stop, or an error.
 func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 	res := r.result
+	// What is being written is finished first: no file is left half done.
+	if werr := r.saver.wait(r); werr != nil && err == nil {
+		err = werr
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		r.emit(StopEvent{Reason: "interrupted", Epoch: r.state.Epoch + 1, Detail: fmt.Sprintf("after %d steps", r.state.Step)})
 		res.Stopped = "interrupted"
-		if err := r.save(ctx, false); err != nil {
+		if err := r.save(ctx, false, true); err != nil {
 			return res, err
 		}
 		return res, fmt.Errorf("%w: %s holds the run; go on with --resume %s", ErrInterrupted, r.last, r.last)
@@ -226,7 +246,7 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 		}
 	} else if _, err := os.Stat(r.last); err != nil {
 		// A resumed run that had nothing left to do.
-		if err := r.save(ctx, false); err != nil {
+		if err := r.save(ctx, false, true); err != nil {
 			return res, err
 		}
 	}

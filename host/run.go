@@ -66,12 +66,14 @@ type run struct {
 	val     *train.Part
 	test    *train.Part
 
+	saver      saver
 	last, best string // paths
 	locks      []*modelfmt.Lock
 	lockOf     map[string]*modelfmt.Lock
 	log        *os.File
 
 	epochs    int
+	phases    []phase
 	batch     int64
 	monitor   string
 	mode      string
@@ -105,6 +107,9 @@ func (p *Project) Train(ctx context.Context, o TrainOptions) (*Result, error) {
 }
 
 func (r *run) close() {
+	if r.saver.done != nil {
+		_ = r.saver.wait(r)
+	}
 	if r.trainer != nil {
 		_ = r.trainer.Close()
 	}
@@ -463,46 +468,52 @@ func (r *run) open() error {
 	return nil
 }
 
-// stepConfig returns the step's settings in a phase.
-func (r *run) stepConfig() train.StepConfig {
-	t := r.p.spec.Train
-	return train.StepConfig{ClipNorm: t.ClipNorm, ClipValue: t.ClipValue, Frozen: r.content.model.Frozen}
-}
-
 func (r *run) train(ctx context.Context) (*Result, error) {
 	t := r.p.spec.Train
-	r.epochs = t.Epochs
-	r.batch = int64(t.BatchSize)
-	if r.batch == 0 {
-		r.batch = DefaultBatchSize
+	var err error
+	if r.phases, err = r.planPhases(); err != nil {
+		return nil, err
 	}
+	for _, p := range r.phases {
+		r.epochs += p.epochs
+	}
+	r.batch = r.phases[min(r.state.Phase, len(r.phases)-1)].batch
 	if r.o.Resume != "" && r.batch != r.state.BatchSize {
 		return nil, diag.Errorf("resume_batch", "%s was trained with a batch size of %d, the spec says %d", r.o.Resume, r.state.BatchSize, r.batch).Hint("Set batch_size = %d to go on.", r.state.BatchSize)
 	}
 	r.state.BatchSize = r.batch
 	a := r.parts["train"]
-	perEpoch := (a.Examples + r.batch - 1) / r.batch
 	cfg := train.Config{
-		Backend: r.be, Reference: reference.New(), Seed: r.state.Seed, BatchSize: r.batch, TotalSteps: perEpoch * int64(r.epochs),
-		NoShuffle: t.Shuffle != nil && !*t.Shuffle, Step: r.stepConfig(), Permutation: data.Permutation, Profile: r.o.Profile,
+		Backend: r.be, Reference: reference.New(), Seed: r.state.Seed, BatchSize: r.batch,
+		NoShuffle: t.Shuffle != nil && !*t.Shuffle, Step: r.phases[0].step, Permutation: data.Permutation, Profile: r.o.Profile,
 	}
 	if r.o.Resume != "" && r.state.Backend == backendName(r.be) {
 		cfg.Selection = r.state.Selection
 	}
-	var err error
 	if r.trainer, err = train.New(ctx, r.content.program, cfg); err != nil {
 		return nil, r.where(err)
 	}
+	if err := r.trainer.SetData(a); err != nil {
+		return nil, err
+	}
 	if r.o.Resume != "" {
+		if err := r.enter(ctx, min(r.state.Phase, len(r.phases)-1), false); err != nil {
+			return nil, err
+		}
 		if err := r.trainer.Restore(r.content.values); err != nil {
 			return nil, checkpointError(r.o.Resume, err)
 		}
 		r.content.values = nil
 	} else {
 		r.state.Best, r.state.Monitored = Number(math.NaN()), Number(math.NaN())
-	}
-	if err := r.trainer.SetData(a); err != nil {
-		return nil, err
+		if f := t.InitFrom; f != nil {
+			if err := r.initFrom(f); err != nil {
+				return nil, err
+			}
+		}
+		if err := r.enter(ctx, 0, true); err != nil {
+			return nil, err
+		}
 	}
 	plan, err := r.trainer.Compile(ctx)
 	if err != nil {

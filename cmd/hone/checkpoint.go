@@ -7,6 +7,7 @@ import (
 
 	"github.com/hone-ml/hone/host"
 	"github.com/hone-ml/hone/modelfmt"
+	"github.com/hone-ml/hone/modelfmt/convert"
 )
 
 type checkpointCmd struct {
@@ -14,6 +15,8 @@ type checkpointCmd struct {
 	Verify  checkpointVerifyCmd  `cmd:"" help:"Check a checkpoint's bytes."`
 	Diff    checkpointDiffCmd    `cmd:"" help:"Compare two checkpoints by tensor."`
 	Flatten checkpointFlattenCmd `cmd:"" help:"Make a delta checkpoint whole."`
+	Convert checkpointConvertCmd `cmd:"" help:"Convert between checkpoints, safetensors files and NumPy archives."`
+	Extract checkpointExtractCmd `cmd:"" help:"Write tensors and blobs as single files."`
 }
 
 type checkpointShowCmd struct {
@@ -65,7 +68,7 @@ func (c *checkpointVerifyCmd) Run(a *app) error {
 	if c.Deep {
 		verify, what = r.VerifyDeep, "stored and logical bytes"
 	}
-	if err := verify(a.ctx, nil); err != nil {
+	if err := verify(a.ctx, a.bytesBar("verifying")); err != nil {
 		return host.CheckpointError(c.Path, err)
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s: %s are sound (%s, %d tensors, root %s)\n", c.Path, what, bytesText(r.Size()), len(r.Tensors()), r.Root())
@@ -90,7 +93,7 @@ func (c *checkpointDiffCmd) Run(a *app) error {
 		return err
 	}
 	defer y.Close()
-	d, err := modelfmt.Compare(a.ctx, x, y, nil)
+	d, err := modelfmt.Compare(a.ctx, x, y, a.bytesBar("comparing"))
 	if err != nil {
 		return host.CheckpointError(c.A, err)
 	}
@@ -118,5 +121,88 @@ func (c *checkpointFlattenCmd) Run(a *app) error {
 		return err
 	}
 	defer r.Close()
-	return host.CheckpointError(c.Out, modelfmt.Flatten(a.ctx, r, c.Out, modelfmt.WriterOptions{}, nil))
+	return host.CheckpointError(c.Out, modelfmt.Flatten(a.ctx, r, c.Out, modelfmt.WriterOptions{}, a.bytesBar("flattening")))
+}
+
+type checkpointConvertCmd struct {
+	From  string   `arg:"" help:"Checkpoint, safetensors file (or index.json of a sharded one), or NumPy archive."`
+	To    string   `arg:"" help:"File to write: .hone, .safetensors or .npz."`
+	Map   []string `help:"Rename tensors: a pattern with * and the new name with $1, $2." placeholder:"FROM=TO" sep:"none"`
+	Drop  []string `help:"Leave tensors out that fit a pattern." placeholder:"PATTERN" sep:"none"`
+	Base  []string `help:"Checkpoint that From is a delta of." placeholder:"FILE"`
+	Loose bool     `help:"Let a rule fit nothing."`
+	JSON  bool     `name:"json" help:"The report as JSON."`
+}
+
+func (c *checkpointConvertCmd) Run(a *app) error {
+	if _, err := convert.FormatOf(c.To); err != nil {
+		return usageError{err}
+	}
+	var rules []convert.Rule
+	for _, d := range c.Drop {
+		rules = append(rules, convert.Rule{From: d, Drop: true})
+	}
+	for _, m := range c.Map {
+		from, to, ok := strings.Cut(m, "=")
+		if !ok {
+			return usageError{fmt.Errorf("--map %q has no =; write FROM=TO", m)}
+		}
+		rules = append(rules, convert.Rule{From: from, To: to})
+	}
+	names, err := convert.NewNameMap(rules)
+	if err != nil {
+		return usageError{err}
+	}
+	o := modelfmt.ReaderOptions{}
+	if len(c.Base) > 0 {
+		o.Base = modelfmt.BaseFiles(c.Base...)
+	}
+	src, _, err := convert.Open(c.From, o)
+	if err != nil {
+		return host.CheckpointError(c.From, err)
+	}
+	defer src.Close()
+	done := a.bytesBar("converting")
+	rep, err := convert.Convert(a.ctx, src, c.To, convert.Options{Names: names, AllowIdle: c.Loose, Progress: done})
+	if err != nil {
+		return host.CheckpointError(c.From, err)
+	}
+	if c.JSON {
+		e := json.NewEncoder(a.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(rep)
+	}
+	fmt.Fprintf(a.stdout, "%s: %d tensors\n", c.To, len(rep.Mapped))
+	for _, l := range []struct {
+		what  string
+		names []string
+	}{{"dropped", rep.Dropped}, {"rules that fit nothing", rep.IdleRules}, {"not kept, for the format cannot hold them", rep.Lost}} {
+		if len(l.names) > 0 {
+			fmt.Fprintf(a.stdout, "%s: %s\n", l.what, strings.Join(l.names, ", "))
+		}
+	}
+	return nil
+}
+
+type checkpointExtractCmd struct {
+	Path  string   `arg:"" help:"Checkpoint."`
+	Dir   string   `arg:"" help:"Folder to write to; made where there is none."`
+	Names []string `arg:"" optional:"" help:"Names or patterns of tensors and blobs; all without."`
+	Base  []string `help:"Checkpoint that this one is a delta of." placeholder:"FILE"`
+}
+
+func (c *checkpointExtractCmd) Run(a *app) error {
+	r, err := open(c.Path, c.Base)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	list, err := convert.Extract(a.ctx, r, c.Dir, c.Names, a.bytesBar("extracting"))
+	if err != nil {
+		return host.CheckpointError(c.Path, err)
+	}
+	for _, e := range list {
+		fmt.Fprintf(a.stdout, "%s %s -> %s (%s)\n", e.Kind, e.Name, e.Path, bytesText(e.Bytes))
+	}
+	return nil
 }

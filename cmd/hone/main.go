@@ -43,6 +43,7 @@ type cli struct {
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitGoal        = 3
 	exitInterrupted = 130
 	exitTerminated  = 143
 )
@@ -172,6 +173,10 @@ func (a *app) exit(err error) int {
 		return exitInterrupted
 	case errors.Is(err, host.ErrNotFinite):
 		return exitFailed
+	}
+	var goal goalError
+	if errors.As(err, &goal) {
+		return exitGoal
 	}
 	var usage usageError
 	if errors.As(err, &usage) {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"github.com/hone-ml/hone/host"
@@ -97,6 +99,29 @@ func (a *app) tell(asJSON bool, r *host.Result, err error) error {
 	}
 	a.show(err)
 	return toldError{err}
+}
+
+// bytesBar returns a progress function that shows a bar on a terminal once the
+// work has taken a second.
+func (a *app) bytesBar(what string) func(done, total int64) {
+	if !isTerminal(a.stderr) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	start := time.Now()
+	var mu sync.Mutex
+	return func(done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if bar == nil {
+			if time.Since(start) < time.Second {
+				return
+			}
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(what),
+				progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		}
+		_ = bar.Set64(done)
+	}
 }
 
 // table prints rows in columns.

@@ -122,6 +122,11 @@ func (v *progress) event(e host.Event) {
 	case host.EpochEvent:
 		v.clear()
 		fmt.Fprintf(w, "epoch %d/%d  %s  %s  %.0f examples/s\n", e.Epoch, e.Epochs, metricsText(e.Metrics), secondsText(float64(e.Seconds)), float64(e.ExamplesPerSecond))
+	case host.PhaseEvent:
+		v.clear()
+		fmt.Fprintf(w, "phase %s: %d epochs, %d parameters frozen\n", e.Phase, e.Epochs, e.Frozen)
+	case host.InitEvent:
+		fmt.Fprintf(w, "%d tensors taken from %s (%d missing, %d of other shapes, %d unused)\n", e.Taken, e.Path, e.Missing, e.Mismatched, e.Unused)
 	case host.StopEvent:
 		v.clear()
 		fmt.Fprintf(w, "%s: %s\n", strings.ReplaceAll(e.Reason, "_", " "), e.Detail)

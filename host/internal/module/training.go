@@ -82,8 +82,25 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 		a.report(err, k.Node, path)
 	}
 	if t.Optimizer != nil && !a.diags.HasErrors() {
-		o, s := a.optimizer(t.Optimizer, "train.optimizer", "optimizer")
-		p.Optimizer, p.Schedule = o, s
+		p.Optimizer, p.Schedule = a.optimizer(t.Optimizer, "train.optimizer", "optimizer")
+	}
+	for i := range t.Phases {
+		if a.diags.HasErrors() {
+			return
+		}
+		ph := &t.Phases[i]
+		path, prefix := "train.phase."+ph.Name, "phase/"+ph.Name
+		var out train.Phase
+		if ph.Optimizer != nil {
+			out.Optimizer, out.Schedule = a.optimizer(ph.Optimizer, path+".optimizer", prefix)
+			if p.Optimizer == nil {
+				p.Optimizer, p.Schedule = out.Optimizer, out.Schedule
+			}
+		}
+		if ph.Schedule != nil {
+			out.Schedule = a.schedule(ph.Schedule, path+".schedule", prefix)
+		}
+		p.Phases = append(p.Phases, out)
 	}
 }
 
@@ -117,9 +134,14 @@ func (a *assembler) choose(what, name string, have []string, node spec.Node, pat
 // optimizer traces the optimizer for every type of trainable parameter, and its
 // schedule.
 func (a *assembler) optimizer(o *spec.Optimizer, path, prefix string) (*train.Optimizer, *train.Schedule) {
-	cfg, _, ds := Config(a.ctx, a.h, sdk.OptimizerKind, o.Type, o.Args, o.Node, path)
+	cfg, schema, ds := Config(a.ctx, a.h, sdk.OptimizerKind, o.Type, o.Args, o.Node, path)
 	a.diags.Append(ds...)
 	if ds.HasErrors() {
+		return nil, nil
+	}
+	for _, power := range schema.Powers {
+		a.report(diag.Errorf("optimizer_power", "the optimizer %q has the power %q, which this version of hone does not give it", o.Type, power).
+			Hint("Choose another optimizer; clipping, averages and accumulation are arguments of train."), o.Node, path)
 		return nil, nil
 	}
 	a.pin(sdk.OptimizerKind, o.Type)
@@ -145,21 +167,25 @@ func (a *assembler) optimizer(o *spec.Optimizer, path, prefix string) (*train.Op
 	if o.Schedule == nil {
 		return out, nil
 	}
-	sp := path + ".schedule"
-	c, _, ds := Config(a.ctx, a.h, sdk.ScheduleKind, o.Schedule.Type, o.Schedule.Args, o.Schedule.Node, sp)
+	return out, a.schedule(o.Schedule, path+".schedule", prefix)
+}
+
+// schedule traces a schedule; nil where it fails.
+func (a *assembler) schedule(s *spec.Component, path, prefix string) *train.Schedule {
+	c, _, ds := Config(a.ctx, a.h, sdk.ScheduleKind, s.Type, s.Args, s.Node, path)
 	a.diags.Append(ds...)
 	if ds.HasErrors() {
-		return out, nil
+		return nil
 	}
-	m, err := a.h.TraceSchedule(a.ctx, Ref(o.Schedule.Type), c)
+	m, err := a.h.TraceSchedule(a.ctx, Ref(s.Type), c)
 	var name string
 	if err == nil {
-		a.pin(sdk.ScheduleKind, o.Schedule.Type)
+		a.pin(sdk.ScheduleKind, s.Type)
 		name, err = a.merge(m, prefix+"/schedule")
 	}
 	if err != nil {
-		a.report(err, o.Schedule.Node, sp)
-		return out, nil
+		a.report(err, s.Node, path)
+		return nil
 	}
-	return out, &train.Schedule{Func: name + "schedule"}
+	return &train.Schedule{Func: name + "schedule"}
 }

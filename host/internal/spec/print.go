@@ -309,6 +309,7 @@ func (p *hclPrinter) train(t *Train) {
 			p.block("checkpoint", nil, func() {
 				p.integer("every", c.Every)
 				p.integer("keep", c.Keep)
+				p.text("on_error", c.OnError)
 				if c.Best != nil {
 					p.block("best", nil, func() {
 						p.text("monitor", c.Best.Monitor)

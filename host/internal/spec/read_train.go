@@ -49,6 +49,7 @@ func (r *reader) readTrain(b *block) {
 		t.Checkpoint = c
 		read(n, "every", &c.Every, toCount)
 		read(n, "keep", &c.Keep, toCount)
+		read(n, "on_error", &c.OnError, toText)
 		if best := n.plain("best"); best != nil {
 			c.Best = &Best{Node: best.node}
 			read(best, "monitor", &c.Best.Monitor, toText)

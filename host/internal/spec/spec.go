@@ -280,6 +280,9 @@ type Checkpoint struct {
 	Every int // epochs; 0 is 1
 	Keep  int // how many of the last ones; 0 is 1
 	Best  *Best
+	// OnError says what a checkpoint that cannot be written does to the
+	// training: "stop" it, which is the default, or let it "continue".
+	OnError string
 }
 
 // Best keeps the checkpoint at which a number was best.

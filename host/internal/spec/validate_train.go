@@ -47,6 +47,7 @@ func (v *validator) train(t *Train) {
 	if c := t.Checkpoint; c != nil {
 		v.within(c.Node, path+".checkpoint", "every", float64(c.Every), 1, maxEvery)
 		v.within(c.Node, path+".checkpoint", "keep", float64(c.Keep), 1, maxEvery)
+		v.word(c.Node, path+".checkpoint", "on_error", c.OnError, "stop", "continue")
 		if c.Best != nil {
 			v.word(c.Best.Node, path+".checkpoint.best", "mode", c.Best.Mode, "min", "max")
 		}

@@ -22,9 +22,20 @@ type Program struct {
 	Optimizer *Optimizer `json:"optimizer,omitempty"`
 	// Schedule gives the learning rate; nil leaves it to the hyper learning_rate.
 	Schedule *Schedule `json:"schedule,omitempty"`
+	// Phases have, by number, the optimizers and schedules of a training in
+	// phases; nil fields are those of the program.
+	Phases []Phase `json:"phases,omitempty"`
 	// EMA is the decay of the parameters' moving average, with which the model is
 	// evaluated; 0: none.
 	EMA float64 `json:"ema,omitempty"`
+}
+
+// Phase is what a phase of the training has of its own.
+type Phase struct {
+	Optimizer *Optimizer `json:"optimizer,omitempty"`
+	Schedule  *Schedule  `json:"schedule,omitempty"`
+	// NoSchedule leaves the rate to the hyper learning_rate.
+	NoSchedule bool `json:"no_schedule,omitempty"`
 }
 
 // LossTerm is one weighted loss: a function (output, target) -> f32[batch].

@@ -18,6 +18,8 @@ const (
 	cursorName  = "run:cursor"  // i64[], first example of the next batch in the permutation
 	permName    = "run:perm"    // i64[examples], the order of this epoch
 	stepName    = "run:step"    // u64[], batches trained on so far
+	updateName  = "run:update"  // u64[], updates made so far, where several batches make one
+	startName   = "run:start"   // u64[], updates made before the phase began
 	epochName   = "run:epoch"   // i64[], epochs completed
 	totalName   = "run:total"   // i64[], steps of the whole run
 	monitorName = "run:monitor" // f32[], the monitored number after the last epoch
@@ -58,12 +60,12 @@ type StepConfig struct {
 	FrozenParams map[string]bool
 	// ClipNorm bounds the norm of all gradients together, ClipValue each element; 0: no bound.
 	ClipNorm, ClipValue float64
+	// Accumulate is the number of batches whose mean gradient makes one update;
+	// 0 is 1.
+	Accumulate int64
 	// Masked are paths of parameters with a 0/1 mask, applied to parameter and
 	// slots after each update.
 	Masked map[string]bool
-	// Shards splits the batch into logical replicas; gradients and statistics meet
-	// in all_reduce. 0 and 1: one.
-	Shards int64
 }
 
 // Built is a derived function, ready to compile.
@@ -234,7 +236,9 @@ type step struct {
 
 	feed    map[string]graph.Value // the batch's fields, by role and name
 	weights graph.Value
-	number  graph.Value
+	number  graph.Value            // batches so far
+	updates graph.Value            // updates so far
+	apply   graph.Value            // whether this batch completes an update; zero where each does
 	current map[string]graph.Value // newest value of each param, slot and state, by role and name
 	start   map[string]graph.Value // their values at the beginning
 	order   []string
@@ -361,6 +365,7 @@ func (s *step) update(forward *graph.Func, res map[string]graph.Value, wrt []int
 			return
 		}
 	}
+	s.accumulate(forward, wrt, grads)
 	if c := s.cfg.ClipValue; c > 0 {
 		for i, g := range grads {
 			grads[i] = g.Max(b.Scalar(g.DType(), -c)).Min(b.Scalar(g.DType(), c))
@@ -384,9 +389,33 @@ func (s *step) update(forward *graph.Func, res map[string]graph.Value, wrt []int
 	}
 	rate := s.rate()
 	for i, j := range wrt {
-		s.apply(forward.Params[j], grads[i], rate)
+		s.optimize(forward.Params[j], grads[i], rate)
 	}
 }
+
+// accumulate adds the gradients to those of the batches before; the mean of all
+// is what an update gets.
+func (s *step) accumulate(forward *graph.Func, wrt []int, grads []graph.Value) {
+	k := s.cfg.Accumulate
+	s.updates = s.number
+	if k <= 1 {
+		return
+	}
+	s.updates = s.read(graph.StateRole, updateName, graph.Scalar(graph.U64))
+	n := s.b.Scalar(graph.U64, float64(k))
+	s.apply = s.number.Rem(n).Eq(s.b.Scalar(graph.U64, float64(k-1)))
+	s.write(graph.StateRole, updateName, s.updates.Add(s.apply.Convert(graph.U64)))
+	for i, j := range wrt {
+		q := forward.Params[j]
+		name := SlotName(q.Name, GradientSlot)
+		sum := s.read(graph.SlotRole, name, q.Type).Add(grads[i])
+		s.write(graph.SlotRole, name, s.apply.Select(sum.Times(0), sum))
+		grads[i] = sum.Times(1 / float64(k))
+	}
+}
+
+// GradientSlot is the slot in which gradients of several batches are added up.
+const GradientSlot = "gradient"
 
 // rate returns the learning rate of this step.
 func (s *step) rate() graph.Value {
@@ -401,7 +430,7 @@ func (s *step) rate() graph.Value {
 		for i, q := range f.Params {
 			switch {
 			case q.Role == graph.StepRole, q.Role == graph.Input && q.Name == "step":
-				args[i] = s.number
+				args[i] = s.updates.Sub(s.read(graph.Input, startName, graph.Scalar(graph.U64)))
 			case q.Role == graph.Input && q.Name == "epoch":
 				args[i] = s.read(graph.Input, epochName, q.Type)
 			case q.Role == graph.Input && q.Name == "total":
@@ -433,8 +462,8 @@ func (s *step) rate() graph.Value {
 	return rate
 }
 
-// apply updates one parameter and its slots.
-func (s *step) apply(q graph.Param, grad, rate graph.Value) {
+// optimize updates one parameter and its slots.
+func (s *step) optimize(q graph.Param, grad, rate graph.Value) {
 	name := s.p.Optimizer.Update[q.Name]
 	f := s.m.Resolve(name, graph.Any)
 	if f == nil {
@@ -451,7 +480,7 @@ func (s *step) apply(q graph.Param, grad, rate graph.Value) {
 		case a.Role == graph.SlotRole:
 			args[i] = s.read(graph.SlotRole, SlotName(q.Name, a.Name), a.Type)
 		case a.Role == graph.StepRole:
-			args[i] = s.number
+			args[i] = s.updates
 		case a.Role == graph.HyperRole && a.Name == "learning_rate":
 			args[i] = rate
 		case a.Role == graph.HyperRole:
@@ -471,20 +500,28 @@ func (s *step) apply(q graph.Param, grad, rate graph.Value) {
 		}
 		return v.Mul(s.read(graph.Input, "mask:"+q.Name, q.Type).Convert(v.DType()))
 	}
+	// A batch that completes no update leaves everything as it was.
+	keep := func(old, now graph.Value) graph.Value {
+		if !s.apply.Valid() {
+			return now
+		}
+		return s.apply.Select(now, old)
+	}
 	for i, r := range f.Results {
 		if r.Role == graph.SlotRole {
-			s.write(graph.SlotRole, SlotName(q.Name, r.Name), mask(res[i]))
+			name := SlotName(q.Name, r.Name)
+			s.write(graph.SlotRole, name, keep(s.read(graph.SlotRole, name, res[i].Type()), mask(res[i])))
 			continue
 		}
 		v := res[i]
 		if q.Decl != nil && q.Decl.Constraint != "" {
 			v = s.b.Call(q.Decl.Constraint, "", v)[0]
 		}
-		v = mask(v)
+		v = keep(s.read(graph.ParamRole, q.Name, q.Type), mask(v))
 		s.write(graph.ParamRole, q.Name, v)
 		if d := s.p.EMA; d > 0 {
 			e := s.read(graph.SlotRole, SlotName(q.Name, EMASlot), q.Type)
-			s.write(graph.SlotRole, SlotName(q.Name, EMASlot), e.Times(d).Add(v.Times(1-d)))
+			s.write(graph.SlotRole, SlotName(q.Name, EMASlot), keep(e, e.Times(d).Add(v.Times(1-d))))
 		}
 	}
 }

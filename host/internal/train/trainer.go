@@ -43,10 +43,11 @@ type Config struct {
 
 // Trainer owns the values of a run and steps through epochs.
 type Trainer struct {
-	p    *Program
-	cfg  Config
-	pool kernels.Pool
-	vals *values
+	p     *Program
+	whole *Program // as it was before any phase
+	cfg   Config
+	pool  kernels.Pool
+	vals  *values
 
 	fields  []DataField
 	data    *Arrays
@@ -139,8 +140,38 @@ func (t *Trainer) initialize(ctx context.Context) error {
 	if t.p.Optimizer == nil {
 		return nil
 	}
-	for _, q := range params {
-		if q.Role != graph.ParamRole || !t.p.trains(q, StepConfig{}) {
+	if err := t.initOptimizer(ctx); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		role graph.Role
+		name string
+		t    *graph.Tensor
+	}{
+		{graph.StateRole, cursorName, graph.Int64s([]int64{0})},
+		{graph.StateRole, stepName, u64(0)},
+		{graph.StateRole, rateName, graph.ScalarOf(graph.F32, 0)},
+		{graph.StateRole, lastName, graph.ScalarOf(graph.F32, 0)},
+		{graph.Input, epochName, u64(0)},
+		{graph.Input, totalName, u64(uint64(t.cfg.TotalSteps))},
+		{graph.Input, startName, u64(0)},
+		{graph.StateRole, updateName, u64(0)},
+		{graph.Input, monitorName, graph.ScalarOf(graph.F32, math.NaN())},
+	} {
+		if s.t.DType == graph.I64 {
+			s.t.Shape = nil
+		}
+		if err := t.vals.put(s.role, s.name, s.t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// initOptimizer places slots, runtime scalars and the schedule's state.
+func (t *Trainer) initOptimizer(ctx context.Context) error {
+	for _, q := range t.p.Params() {
+		if q.Role != graph.ParamRole || !t.p.trains(q, StepConfig{}) || t.p.Optimizer.Update[q.Name] == "" {
 			continue
 		}
 		if err := t.initSlots(ctx, q); err != nil {
@@ -173,28 +204,43 @@ func (t *Trainer) initialize(ctx context.Context) error {
 			}
 		}
 	}
-	for _, s := range []struct {
-		role graph.Role
-		name string
-		t    *graph.Tensor
-	}{
-		{graph.StateRole, cursorName, graph.Int64s([]int64{0})},
-		{graph.StateRole, stepName, u64(0)},
-		{graph.StateRole, rateName, graph.ScalarOf(graph.F32, 0)},
-		{graph.StateRole, lastName, graph.ScalarOf(graph.F32, 0)},
-		{graph.Input, epochName, u64(0)},
-		{graph.Input, totalName, u64(uint64(t.cfg.TotalSteps))},
-		{graph.Input, monitorName, graph.ScalarOf(graph.F32, math.NaN())},
-	} {
-		if s.t.DType == graph.I64 {
-			s.t.Shape = nil
-		}
-		if err := t.vals.put(s.role, s.name, s.t); err != nil {
+	return nil
+}
+
+// SetPhase changes what the steps from here on do: which parameters they move,
+// and where not nil the optimizer, whose slots start anew, and the schedule,
+// which sees total updates and begins at updates. Executables that stay the
+// same are not compiled again.
+func (t *Trainer) SetPhase(ctx context.Context, cfg StepConfig, ph Phase, updates, total uint64, fresh bool) error {
+	t.cfg.Step = cfg
+	if t.whole == nil {
+		t.whole = t.p
+	}
+	p := *t.p
+	p.Optimizer, p.Schedule = t.whole.Optimizer, t.whole.Schedule
+	if ph.NoSchedule {
+		p.Schedule = nil
+	}
+	if ph.Optimizer != nil {
+		p.Optimizer, p.Schedule = ph.Optimizer, ph.Schedule
+	} else if ph.Schedule != nil {
+		p.Schedule = ph.Schedule
+	}
+	changed := p.Optimizer != t.p.Optimizer || p.Schedule != t.p.Schedule && p.Schedule != nil
+	t.p = &p
+	if changed && fresh || p.Optimizer != t.whole.Optimizer && !fresh {
+		if err := t.initOptimizer(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := t.vals.put(graph.Input, startName, u64(updates)); err != nil {
+		return err
+	}
+	return t.vals.put(graph.Input, totalName, u64(total))
 }
+
+// SetBatchSize changes the examples of a step.
+func (t *Trainer) SetBatchSize(n int64) { t.cfg.BatchSize = n }
 
 // first computes the first value of a parameter or state by its initializer.
 func (t *Trainer) first(ctx context.Context, q graph.Param) (*graph.Tensor, error) {
@@ -260,7 +306,13 @@ func (t *Trainer) initSlots(ctx context.Context, q graph.Param) error {
 			}
 		}
 	}
-	if t.p.EMA > 0 {
+	if t.cfg.Step.Accumulate > 1 {
+		shape, _ := q.Type.Shape.Const()
+		if err := t.vals.put(graph.SlotRole, SlotName(q.Name, GradientSlot), graph.NewTensor(q.Type.DType, shape...)); err != nil {
+			return err
+		}
+	}
+	if t.p.EMA > 0 && !t.vals.has(graph.SlotRole, SlotName(q.Name, EMASlot)) {
 		v, err := t.vals.get(graph.ParamRole, q.Name)
 		if err != nil {
 			return err
@@ -537,7 +589,7 @@ func (t *Trainer) steps(ctx context.Context) (full, rest *compiled, err error) {
 		}
 		return built, nil
 	}
-	name := fmt.Sprintf("step %v %v", cfg.Frozen, slices.Sorted(mapsKeys(cfg.FrozenParams)))
+	name := fmt.Sprintf("step %v %v %p %p", cfg.Frozen, slices.Sorted(mapsKeys(cfg.FrozenParams)), t.p.Optimizer, t.p.Schedule)
 	n, b := t.data.Examples, t.cfg.BatchSize
 	if n >= b {
 		if full, err = t.compile(ctx, name, b, build); err != nil {
