@@ -74,7 +74,7 @@ type csvFormat struct {
 func newCSVFormat(in Input, opt CSVOptions) (*csvFormat, error) {
 	f := &csvFormat{in: in, opt: opt}
 	bad := func(format string, args ...any) error {
-		return diag.Errorf("csv_options", format, args...).At(diag.Range{File: in.label()})
+		return diag.Errorf("csv_options", format, args...).At(diag.Range{File: in.label()}).Hint("Choose another character, or leave the option out.")
 	}
 	if opt.Delimiter == 0 {
 		f.opt.Delimiter = ','
@@ -159,7 +159,7 @@ func (f *csvFormat) setNames(names []string, at diag.Range) error {
 			return d
 		}
 		if t := f.opt.Types[name]; t == Invalid || t > String {
-			return diag.Errorf("csv_options", "column %q is declared as %v, which is no type of a column", name, t)
+			return diag.Errorf("csv_options", "column %q is declared as %v, which is no type of a column", name, t).Hint("The types are f64, f32, i64, i32, i8, u8, bool and string.")
 		}
 		f.declared[i] = f.opt.Types[name]
 	}

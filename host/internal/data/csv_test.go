@@ -169,7 +169,7 @@ func checkDiag(t *testing.T, err error, code string, line, column int, summary s
 	if d.Code != code || at.Line != line || at.Column != column || !strings.Contains(d.Summary, summary) {
 		t.Errorf("got %s at %d:%d: %s\nwant %s at %d:%d with %q", d.Code, at.Line, at.Column, d.Summary, code, line, column, summary)
 	}
-	if d.Detail == "" && code != "csv_options" {
+	if d.Detail == "" {
 		t.Errorf("%s has no remedy", code)
 	}
 }
