@@ -9,6 +9,7 @@
 //	conv    convolution, depthwise convolution and pooling of NHWC images
 //	norm    batch normalization
 //	fpenv   flushing of denormal numbers
+//	preempt where the garbage collector can stop a loop of calls
 //
 // Every package has a Kernels struct of functions and a For that returns the
 // one of a level; nothing is selected behind the caller's back and nothing is
@@ -21,9 +22,9 @@
 // goroutines as it likes, each with its own Workspace where one is asked for.
 // Splits never change bits, as each function says.
 //
-// A call into assembly lasts at most some tens of microseconds and is made
-// from a function with a stack check, so that the garbage collector is not
-// kept waiting.
+// A call into assembly lasts at most some tens of microseconds, and between
+// two calls there is a stack check, so that the garbage collector is not kept
+// waiting: see package preempt.
 //
 // The assembly is written by the generator in kernels/cpu/asmgen, a module of
 // its own.

@@ -2,11 +2,12 @@
 
 package optim
 
-import "github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+import (
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/preempt"
+)
 
-// chunk is the number of elements of a call, a few microseconds' worth. The
-// calls go through function values, which check the stack, so that the
-// garbage collector can stop the goroutine in between.
+// chunk is the number of elements of a call, a few microseconds' worth.
 const chunk = 1 << 13
 
 // Assembly functions by the number of arrays and of scalars.
@@ -34,6 +35,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		SGD: func(w, g []float32, rate float32) {
 			g = g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				sgd(&w[0], &g[0], n, rate)
 				w, g = w[n:], g[n:]
@@ -42,6 +44,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		Momentum: func(w, m, g []float32, rate, momentum float32) {
 			m, g = m[:len(w)], g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				momentumStep(&w[0], &m[0], &g[0], n, rate, momentum)
 				w, m, g = w[n:], m[n:], g[n:]
@@ -50,6 +53,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		Nesterov: func(w, m, g []float32, rate, momentum float32) {
 			m, g = m[:len(w)], g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				nesterov(&w[0], &m[0], &g[0], n, rate, momentum)
 				w, m, g = w[n:], m[n:], g[n:]
@@ -58,6 +62,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		RMSprop: func(w, v, g []float32, rate, weight, eps float32) {
 			v, g = v[:len(w)], g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				rmsprop(&w[0], &v[0], &g[0], n, rate, weight, eps)
 				w, v, g = w[n:], v[n:], g[n:]
@@ -66,6 +71,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		RMSpropMomentum: func(w, m, v, g []float32, rate, weight, eps, momentum float32) {
 			m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				rmspropMomentum(&w[0], &m[0], &v[0], &g[0], n, rate, weight, eps, momentum)
 				w, m, v, g = w[n:], m[n:], v[n:], g[n:]
@@ -74,6 +80,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		Adam: func(w, m, v, g []float32, alpha, weight1, weight2, eps float32) {
 			m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				adam(&w[0], &m[0], &v[0], &g[0], n, alpha, weight1, weight2, eps)
 				w, m, v, g = w[n:], m[n:], v[n:], g[n:]
@@ -82,6 +89,7 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 		AdamW: func(w, m, v, g []float32, alpha, weight1, weight2, eps, keep float32) {
 			m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
 			for len(w) > 0 {
+				preempt.Point()
 				n := min(len(w), chunk)
 				adamW(&w[0], &m[0], &v[0], &g[0], n, alpha, weight1, weight2, eps, keep)
 				w, m, v, g = w[n:], m[n:], v[n:], g[n:]

@@ -2,9 +2,10 @@
 
 package vec
 
-// The functions below make kernels of assembly functions. They call them
-// through function values, which check the stack, in chunks that take some
-// microseconds: the garbage collector can stop the goroutine in between.
+import "github.com/hone-ml/hone/kernels/cpu/internal/asm/preempt"
+
+// The functions below make kernels of assembly functions, called in chunks
+// that take some microseconds.
 
 // mapChunk is the number of elements of a call.
 const mapChunk = 1 << 14
@@ -13,6 +14,7 @@ func vectorUnary(f func(dst, x *float32, n int)) Unary {
 	return func(dst, x []float32) {
 		x = x[:len(dst)]
 		for len(dst) > 0 {
+			preempt.Point()
 			n := min(len(dst), mapChunk)
 			f(&dst[0], &x[0], n)
 			dst, x = dst[n:], x[n:]
@@ -24,6 +26,7 @@ func vectorBinary(f func(dst, x, y *float32, n int)) Binary {
 	return func(dst, x, y []float32) {
 		x, y = x[:len(dst)], y[:len(dst)]
 		for len(dst) > 0 {
+			preempt.Point()
 			n := min(len(dst), mapChunk)
 			f(&dst[0], &x[0], &y[0], n)
 			dst, x, y = dst[n:], x[n:], y[n:]
@@ -35,6 +38,7 @@ func vectorTernary(f func(dst, x, y, z *float32, n int)) Ternary {
 	return func(dst, x, y, z []float32) {
 		x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
 		for len(dst) > 0 {
+			preempt.Point()
 			n := min(len(dst), mapChunk)
 			f(&dst[0], &x[0], &y[0], &z[0], n)
 			dst, x, y, z = dst[n:], x[n:], y[n:], z[n:]
@@ -46,6 +50,7 @@ func vectorScalar(f func(dst, x *float32, n int, s float32)) Scalar {
 	return func(dst, x []float32, s float32) {
 		x = x[:len(dst)]
 		for len(dst) > 0 {
+			preempt.Point()
 			n := min(len(dst), mapChunk)
 			f(&dst[0], &x[0], n, s)
 			dst, x = dst[n:], x[n:]
@@ -57,6 +62,7 @@ func vectorScalar2(f func(dst, x *float32, n int, a, b float32)) Scalar2 {
 	return func(dst, x []float32, a, b float32) {
 		x = x[:len(dst)]
 		for len(dst) > 0 {
+			preempt.Point()
 			n := min(len(dst), mapChunk)
 			f(&dst[0], &x[0], n, a, b)
 			dst, x = dst[n:], x[n:]
@@ -86,6 +92,7 @@ func vectorExtreme(f func(x *float32, n int) float32, identity float64, combine 
 	return func(x []float32) float32 {
 		best := float32(identity)
 		for len(x) > 0 {
+			preempt.Point()
 			n := min(len(x), mapChunk)
 			best = combine(f(&x[0], n), best)
 			x = x[n:]
@@ -101,6 +108,7 @@ func vectorConvert[D, S any](f func(dst *D, x *S, n int), rest func(dst []D, x [
 	return func(dst []D, x []S) {
 		x = x[:len(dst)]
 		for len(dst) >= lanes {
+			preempt.Point()
 			n := min(len(dst), mapChunk) / lanes * lanes
 			f(&dst[0], &x[0], n)
 			dst, x = dst[n:], x[n:]
@@ -113,6 +121,7 @@ func vectorConvertScaled[D, S any](f func(dst *D, x *S, n int, scale float32), r
 	return func(dst []D, x []S, scale float32) {
 		x = x[:len(dst)]
 		for len(dst) >= lanes {
+			preempt.Point()
 			n := min(len(dst), mapChunk) / lanes * lanes
 			f(&dst[0], &x[0], n, scale)
 			dst, x = dst[n:], x[n:]
@@ -125,6 +134,7 @@ func vectorCompare(f func(dst *uint8, x, y *float32, n int), rest Compare, lanes
 	return func(dst []uint8, x, y []float32) {
 		x, y = x[:len(dst)], y[:len(dst)]
 		for len(dst) >= lanes {
+			preempt.Point()
 			n := min(len(dst), mapChunk) / lanes * lanes
 			f(&dst[0], &x[0], &y[0], n)
 			dst, x, y = dst[n:], x[n:], y[n:]
@@ -137,6 +147,7 @@ func vectorSelect(f func(dst *float32, cond *uint8, x, y *float32, n int), rest 
 	return func(dst []float32, cond []uint8, x, y []float32) {
 		cond, x, y = cond[:len(dst)], x[:len(dst)], y[:len(dst)]
 		for len(dst) >= lanes {
+			preempt.Point()
 			n := min(len(dst), mapChunk) / lanes * lanes
 			f(&dst[0], &cond[0], &x[0], &y[0], n)
 			dst, cond, x, y = dst[n:], cond[n:], x[n:], y[n:]
@@ -149,6 +160,7 @@ func vectorSoftmax(f func(dst, x, most, sums *float32, rows, cols, dstStep, xSte
 	return func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int, scale float32) {
 		step := max(1, mapChunk/cols)
 		for i := 0; i < rows; i += step {
+			preempt.Point()
 			f(&dst[i*dstLD], &x[i*xLD], &most[i], &sums[i], min(step, rows-i), cols, 4*dstLD, 4*xLD, scale)
 		}
 	}
@@ -158,6 +170,7 @@ func vectorStats(f func(x, most, sums *float32, rows, cols, xStep int)) func(x, 
 	return func(x, most, sums []float32, rows, cols, xLD int) {
 		step := max(1, mapChunk/cols)
 		for i := 0; i < rows; i += step {
+			preempt.Point()
 			f(&x[i*xLD], &most[i], &sums[i], min(step, rows-i), cols, 4*xLD)
 		}
 	}
@@ -175,9 +188,10 @@ func vectorTranspose(dst []float32, dstLD int, src []float32, srcLD, rows, cols 
 	const block = 128
 	wholeRows, wholeCols := rows&^7, cols&^7
 	for j := 0; j < wholeCols; j += block {
+		preempt.Point()
 		n := min(block, wholeCols-j)
 		for i := 0; i < wholeRows; i += 8 {
-			transposeBand(&dst[j*dstLD+i], 4*dstLD, &src[i*srcLD+j], 4*srcLD, n)
+			transpose8(&dst[j*dstLD+i], 4*dstLD, &src[i*srcLD+j], 4*srcLD, n)
 		}
 	}
 	for i := range rows {
@@ -189,11 +203,4 @@ func vectorTranspose(dst []float32, dstLD int, src []float32, srcLD, rows, cols 
 			dst[j*dstLD+i] = src[i*srcLD+j]
 		}
 	}
-}
-
-// transposeBand is a call with a stack check.
-//
-//go:noinline
-func transposeBand(dst *float32, dstStep int, src *float32, srcStep, cols int) {
-	transpose8(dst, dstStep, src, srcStep, cols)
 }
