@@ -7,8 +7,13 @@ import (
 	"runtime"
 
 	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/optim"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/philox"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/vec"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -23,9 +28,14 @@ type Config struct {
 
 // Backend runs graphs on the processor.
 type Backend struct {
-	level isa.Level
-	team  *team
-	gemm  *gemm.Kernels
+	level  isa.Level
+	team   *team
+	gemm   *gemm.Kernels
+	vec    *vec.Kernels
+	philox *philox.Kernels
+	optim  *optim.Kernels
+	conv   *conv.Kernels
+	norm   *norm.Kernels
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -45,7 +55,10 @@ func New(c Config) (*Backend, error) {
 	if c.Threads == 0 {
 		c.Threads = min(runtime.GOMAXPROCS(0), maxTeam)
 	}
-	return &Backend{level: level, team: newTeam(c.Threads), gemm: gemm.For(level)}, nil
+	return &Backend{
+		level: level, team: newTeam(c.Threads), gemm: gemm.For(level), vec: vec.For(level), philox: philox.For(level),
+		optim: optim.For(level), conv: conv.For(level), norm: norm.For(level),
+	}, nil
 }
 
 // Close ends the team's threads. Sessions must not run afterwards.

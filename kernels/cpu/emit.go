@@ -54,7 +54,10 @@ func (l *lowering) slotOf(v graph.ValueID) slot {
 type loopBuilder struct {
 	l        *lowering
 	u        *unit
+	order    []int
 	loop     *loop
+	scalars  map[int]bool          // operands that hold one element throughout
+	whole    map[int]bool          // those of them that some op reads as a block
 	operand  map[graph.ValueID]int // operand that holds a value
 	sources  map[graph.ValueID]int // operand that a cheap source fills
 	free     []int
@@ -65,7 +68,7 @@ type loopBuilder struct {
 func (l *lowering) emitLoop(u *unit) error {
 	order := l.loopOrder(u)
 	lb := &loopBuilder{
-		l: l, u: u, loop: &loop{n: u.numel, grain: block},
+		l: l, u: u, order: order, scalars: map[int]bool{}, whole: map[int]bool{}, loop: &loop{n: u.numel, grain: block},
 		operand: map[graph.ValueID]int{}, sources: map[graph.ValueID]int{}, lastRead: map[graph.ValueID]int{},
 	}
 	if u.numel < 4*block {
@@ -78,8 +81,15 @@ func (l *lowering) emitLoop(u *unit) error {
 	}
 	in := instr{scope: l.r.scopes[order[0]], first: u.first}
 	names := []string{}
+	last, inside := lb.grouped()
 	for i, node := range order {
-		if err := lb.node(i, node); err != nil {
+		var err error
+		if p := last[node]; p != nil {
+			err = lb.pattern(i, p)
+		} else if !inside[node] {
+			err = lb.node(i, node)
+		}
+		if err != nil {
 			return err
 		}
 		n := &l.f.Nodes[node]
@@ -87,6 +97,10 @@ func (l *lowering) emitLoop(u *unit) error {
 		if n.Op.Def().Class == graph.Elementwise {
 			in.flops += int64(u.numel)
 		}
+	}
+	for i := range lb.loop.ops {
+		op := &lb.loop.ops[i]
+		op.single = op.invariant && !lb.whole[op.dst]
 	}
 	if len(lb.loop.operands) > maxLoopOperands {
 		return fmt.Errorf("a loop of %d operands", len(lb.loop.operands))
@@ -162,33 +176,51 @@ func (b *loopBuilder) node(at, node int) error {
 		for _, e := range extents(t)[1:] {
 			width *= e
 		}
-		for _, a := range n.Args {
-			b.shared = append(b.shared, l.slotOf(a))
-		}
-		src := &randomSource{key: l.slotOf(n.Args[0]), step: l.slotOf(n.Args[1]), index: l.slotOf(n.Args[2]), width: max(width, 1)}
-		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: b.result(v, stored)})
+		b.loop.ops = append(b.loop.ops, loopOp{source: b.random(n), dst: b.result(v, stored)})
 		return nil
 	}
 	fn := elementwiseFunc(n, l.f.Types[n.Args[0]].DType, t.DType)
 	if fn == nil {
 		return &kernels.UnsupportedError{Backend: "cpu", Op: fmt.Sprintf("%v of %v", n.Op, l.f.Types[n.Args[0]]), Reason: "it has no kernel for the element type"}
 	}
-	fn = fastFunc(l.b, n, l.f.Types[n.Args[0]].DType, t.DType, fn)
 	args := [3]int{}
+	scalar := [3]bool{}
+	in := l.f.Types[n.Args[0]].DType
 	for i, a := range n.Args {
 		o, err := b.read(a)
 		if err != nil {
 			return err
 		}
-		args[i] = o
+		args[i], scalar[i] = o, b.scalars[o]
+	}
+	for i := range n.Args {
+		// One scalar operand is read as such; a second one, as a block.
+		if scalar[i] && !(takesScalar(n, in) && (i == 1 || !scalar[1])) {
+			b.whole[args[i]] = true
+		}
 	}
 	for i := len(n.Args); i < 3; i++ {
 		args[i] = args[0]
 	}
+	if fast := fastFunc(l.b.vec, n, in, t.DType, scalar); fast != nil {
+		fn = fast
+	}
 	dst := b.result(v, stored)
 	b.loop.ops = append(b.loop.ops, loopOp{fn: fn, dst: dst, a: args[0], b: args[1], c: args[2]})
-	b.release(at, n)
+	b.release(at, n.Args)
 	return nil
+}
+
+// random makes the source of a node of random words.
+func (b *loopBuilder) random(n *graph.Node) *randomSource {
+	for _, a := range n.Args {
+		b.shared = append(b.shared, b.l.slotOf(a))
+	}
+	width := 1
+	for _, e := range extents(b.l.f.Types[n.Out])[1:] {
+		width *= e
+	}
+	return &randomSource{key: b.l.slotOf(n.Args[0]), step: b.l.slotOf(n.Args[1]), index: b.l.slotOf(n.Args[2]), width: max(width, 1)}
 }
 
 // result returns the operand that a node writes.
@@ -205,11 +237,11 @@ func (b *loopBuilder) result(v graph.ValueID, stored bool) int {
 }
 
 // release gives back the registers of values that nothing further reads.
-func (b *loopBuilder) release(at int, n *graph.Node) {
+func (b *loopBuilder) release(at int, args []graph.ValueID) {
 	done := map[graph.ValueID]bool{}
-	for _, a := range n.Args {
+	for _, a := range args {
 		r := b.l.root(a)
-		if o, ok := b.operand[r]; ok && b.lastRead[r] == at && !done[r] && b.loop.operands[o].reg >= 0 {
+		if o, ok := b.operand[r]; ok && b.lastRead[r] <= at && !done[r] && b.loop.operands[o].reg >= 0 {
 			done[r] = true
 			b.free = append(b.free, b.loop.operands[o].reg)
 		}
@@ -239,6 +271,7 @@ func (b *loopBuilder) read(a graph.ValueID) (int, error) {
 		o := len(b.loop.operands) - 1
 		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: o, invariant: invariant})
 		b.sources[v] = o
+		b.scalars[o] = invariant
 		return o, nil
 	}
 	o := b.memory(l.slotOf(v), l.f.Types[v].DType.Size())

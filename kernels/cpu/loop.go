@@ -3,6 +3,7 @@ package cpu
 import (
 	"unsafe"
 
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/philox"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -38,12 +39,31 @@ type loopFunc func(dst, a, b, c unsafe.Pointer, n int)
 // loopOp is one step of a loop: a function over operands, or a source that
 // makes the elements from start on.
 type loopOp struct {
-	fn         loopFunc
-	dst        int
-	a, b, c    int
-	source     loopSource // instead of fn
-	invariant  bool       // the source gives the same block every time
-	sourceNote string
+	fn        loopFunc
+	dst       int
+	a, b, c   int
+	source    loopSource // instead of fn
+	invariant bool       // the source gives the same block every time
+	single    bool       // and only its first element is read
+	group     *loopGroup // instead of fn
+}
+
+// loopGroup is several ops that one kernel computes.
+type loopGroup struct {
+	outs, ins []int
+	run       func(outs, ins []unsafe.Pointer, n int)
+}
+
+func (g *loopGroup) compute(ptr []unsafe.Pointer, n int) {
+	var outs [4]unsafe.Pointer
+	var ins [12]unsafe.Pointer
+	for i, o := range g.outs {
+		outs[i] = ptr[o]
+	}
+	for i, o := range g.ins {
+		ins[i] = ptr[o]
+	}
+	g.run(outs[:len(g.outs)], ins[:len(g.ins)], n)
 }
 
 // loopSource fills dst with elements start..start+n of something.
@@ -58,7 +78,7 @@ func (l *loop) run(x *execution, tid, threads int) {
 	if lo >= hi {
 		return
 	}
-	var ptr [maxLoopOperands]unsafe.Pointer
+	ptr := x.threads[tid].operands[:len(l.operands)]
 	regs := x.registers(tid)
 	for i, o := range l.operands {
 		if o.reg >= 0 {
@@ -69,19 +89,27 @@ func (l *loop) run(x *execution, tid, threads int) {
 	}
 	for i := range l.ops {
 		if op := &l.ops[i]; op.invariant {
-			op.source.fill(x, ptr[op.dst], lo, min(block, hi-lo))
+			n := min(block, hi-lo)
+			if op.single {
+				n = 1
+			}
+			op.source.fill(x, ptr[op.dst], lo, n)
 		}
 	}
 	for at := lo; at < hi; at += block {
 		n := min(block, hi-at)
 		for i := range l.ops {
-			op := &l.ops[i]
-			switch {
+			switch op := &l.ops[i]; {
+			case op.group != nil:
+				op.group.compute(ptr, n)
 			case op.fn != nil:
 				op.fn(ptr[op.dst], ptr[op.a], ptr[op.b], ptr[op.c], n)
 			case !op.invariant:
 				op.source.fill(x, ptr[op.dst], at, n)
 			}
+		}
+		if at+block >= hi {
+			break // no pointer may leave its memory
 		}
 		for i := range l.operands {
 			if o := &l.operands[i]; o.reg < 0 {
@@ -126,8 +154,12 @@ func fillElements(dst, src unsafe.Pointer, n, size int) {
 
 func fillT[T any](dst unsafe.Pointer, v T, n int) {
 	d := unsafe.Slice((*T)(dst), n)
-	for i := range d {
+	k := min(n, 32)
+	for i := range d[:k] {
 		d[i] = v
+	}
+	for ; k < n; k *= 2 {
+		copy(d[k:], d[:k])
 	}
 }
 
@@ -174,11 +206,7 @@ func fillStrided[T any](s *stridedSource, dst, src unsafe.Pointer, start, n int)
 		run := min(inner-idx[last], len(out))
 		switch p := unsafe.Add(src, pos*es); step {
 		case 0:
-			v := *(*T)(p)
-			o := out[:run]
-			for i := range o {
-				o[i] = v
-			}
+			fillT(unsafe.Pointer(unsafe.SliceData(out)), *(*T)(p), run)
 		case 1:
 			copy(out[:run], unsafe.Slice((*T)(p), run))
 		default:
@@ -268,26 +296,36 @@ func iotaT[T number](s *iotaSource, dst unsafe.Pointer, start, n int) {
 type randomSource struct {
 	key, step, index slot
 	width            int
+	uniform          bool // multiples of 2^-24 in [0, 1) instead of words
 }
 
 func (s *randomSource) fill(x *execution, dst unsafe.Pointer, start, n int) {
 	key := graph.SplitKey(*(*uint64)(x.ptr(s.key)))
 	step := *(*uint64)(x.ptr(s.step))
 	index := x.ptr(s.index)
-	d := unsafe.Slice((*uint32)(dst), n)
-	for len(d) > 0 {
+	k := x.program.backend.philox
+	for at := 0; at < n; {
 		row, e := start/s.width, start%s.width
-		run := min(s.width-e, len(d))
-		example := *(*uint64)(unsafe.Add(index, row*8))
-		for i := 0; i < run; {
-			w := graph.Philox4x32(graph.RandomCounter(uint32(e>>2), example, step), key)
-			for lane := e & 3; lane < 4 && i < run; lane++ {
-				d[i] = w[lane]
-				i++
-				e++
+		run := min(s.width-e, n-at)
+		counter := graph.RandomCounter(uint32(e>>2), *(*uint64)(unsafe.Add(index, row*8)), step)
+		d := unsafe.Add(dst, at*4)
+		// A part that begins inside of a block of four words takes its rest first.
+		if rest := e & 3; rest != 0 {
+			run = min(run, 4-rest)
+			w := philox.Block(key, counter)
+			for i := range run {
+				if s.uniform {
+					*(*float32)(unsafe.Add(d, i*4)) = float32(w[rest+i]>>8) * (1.0 / (1 << 24))
+				} else {
+					*(*uint32)(unsafe.Add(d, i*4)) = w[rest+i]
+				}
 			}
+		} else if s.uniform {
+			k.Uniform(f32s(d, run), key, counter)
+		} else {
+			k.Fill(unsafe.Slice((*uint32)(d), run), key, counter)
 		}
-		d = d[run:]
+		at += run
 		start += run
 	}
 }

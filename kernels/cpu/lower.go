@@ -77,6 +77,7 @@ type lowering struct {
 	donatedTo map[graph.ValueID]int // parameter whose memory the value takes
 	copyUnits map[graph.ValueID]*unit
 	buffers   []*buffer
+	uses      []int // readers of a value, results among them
 }
 
 type copyOut struct {
@@ -140,6 +141,15 @@ func (l *lowering) build() error {
 		l.alias[v] = graph.ValueID(v)
 	}
 	l.unit = make([]*unit, len(f.Nodes))
+	l.uses = make([]int, len(f.Types))
+	for i := range f.Nodes {
+		for _, a := range f.Nodes[i].Args {
+			l.uses[a]++
+		}
+	}
+	for _, r := range f.Results {
+		l.uses[r.Value]++
+	}
 	l.copyUnits = map[graph.ValueID]*unit{}
 	for i := range f.Nodes {
 		n := &f.Nodes[i]

@@ -9,10 +9,6 @@ import (
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
-// fastFunc returns the kernel set's own function for an elementwise node where
-// it has one, else fn.
-func fastFunc(b *Backend, n *graph.Node, in, out graph.DType, fn loopFunc) loopFunc { return fn }
-
 // nodeKernel returns the builder of the instructions of an op that is no loop.
 func nodeKernel(op graph.Op) (func(c *nodeContext, node int) error, bool) {
 	build, ok := map[graph.Op]func(c *nodeContext, node int) error{

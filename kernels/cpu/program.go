@@ -10,7 +10,9 @@ import (
 	"unsafe"
 
 	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/inline"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -156,9 +158,12 @@ type execution struct {
 }
 
 type threadState struct {
-	regs []byte
-	gemm gemm.Workspace
-	_    [lineBytes]byte
+	regs     []byte
+	operands [maxLoopOperands]unsafe.Pointer // of the loop that runs
+	gemm     gemm.Workspace
+	conv     conv.Workspace
+	norm     norm.Workspace
+	_        [lineBytes]byte
 }
 
 func newExecution(p *program) *execution {

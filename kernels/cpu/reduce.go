@@ -6,6 +6,7 @@ import (
 	"sort"
 	"unsafe"
 
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/vec"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -46,6 +47,9 @@ type reducer[T any] struct {
 	row      func(p unsafe.Pointer, n int) T        // of contiguous elements
 	rows     func(acc []T, p unsafe.Pointer, n int) // acc[j] = acc[j] op p[j]
 	join     func(a, b T) T
+	// columns is rows for whole matrices: acc = acc op each of rows rows, ld
+	// elements apart; nil where there is no faster way.
+	columns func(acc, p unsafe.Pointer, ld, rows, n int)
 }
 
 func buildReduce(c *nodeContext, _ int) error {
@@ -56,8 +60,17 @@ func buildReduce(c *nodeContext, _ int) error {
 		return reduceNode(c, a, reducerOf(a.Kind, math.Inf(-1), math.Inf(1)))
 	case graph.F32:
 		r := reducerOf(a.Kind, float32(math.Inf(-1)), float32(math.Inf(1)))
-		if a.Kind == graph.Sum {
-			r.row = sumF32
+		k := c.l.b.vec
+		switch a.Kind {
+		case graph.Sum:
+			r.row = func(p unsafe.Pointer, n int) float32 { return sumF32(k, p, n) }
+			r.columns = func(acc, p unsafe.Pointer, ld, rows, n int) {
+				k.ColSums(f32s(acc, n), f32s(p, (rows-1)*ld+n), ld, rows, true)
+			}
+		case graph.Max:
+			r.row = func(p unsafe.Pointer, n int) float32 { return k.MaxOf(f32s(p, n)) }
+		case graph.Min:
+			r.row = func(p unsafe.Pointer, n int) float32 { return k.MinOf(f32s(p, n)) }
 		}
 		return reduceNode(c, a, r)
 	case graph.I64:
@@ -81,24 +94,18 @@ func buildReduce(c *nodeContext, _ int) error {
 	return reduceNode(c, a, reducerOf[uint8](a.Kind, 0, math.MaxUint8))
 }
 
-// sumF32 adds a row in eight chains, which are added up in float64.
-func sumF32(p unsafe.Pointer, n int) float32 {
-	x := unsafe.Slice((*float32)(p), n)
+// sumF32 adds pieces of a row with the kernel set's own order, and the pieces
+// in float64.
+func sumF32(k *vec.Kernels, p unsafe.Pointer, n int) float32 {
+	x := f32s(p, n)
+	if n <= 512 {
+		return k.Sum(x)
+	}
 	var total float64
 	for len(x) > 0 {
 		part := x[:min(len(x), 512)]
 		x = x[len(part):]
-		var s [8]float32
-		for len(part) >= 8 {
-			for j := range s {
-				s[j] += part[j]
-			}
-			part = part[8:]
-		}
-		for j, v := range part {
-			s[j] += v
-		}
-		total += float64((s[0]+s[4])+(s[2]+s[6])) + float64((s[1]+s[5])+(s[3]+s[7]))
+		total += float64(k.Sum(part))
 	}
 	return float32(total)
 }
@@ -194,9 +201,16 @@ func reduceNode[T any](c *nodeContext, a *graph.ReduceAttrs, r reducer[T]) error
 			}
 		})
 	default:
-		c.reduceColumns(src, dst, outer, n, inner, size, r.identityBytes(), func(acc, p unsafe.Pointer, n int) {
-			r.rows(unsafe.Slice((*T)(acc), n), p, n)
-		})
+		columns := r.columns
+		if columns == nil {
+			columns = func(acc, p unsafe.Pointer, ld, rows, n int) {
+				for range rows {
+					r.rows(unsafe.Slice((*T)(acc), n), p, n)
+					p = unsafe.Add(p, ld*size)
+				}
+			}
+		}
+		c.reduceColumns(src, dst, outer, n, inner, size, r.identityBytes(), columns)
 	}
 	return nil
 }
@@ -208,7 +222,7 @@ func (r reducer[T]) identityBytes() []byte {
 
 // reduceColumns adds rows of inner elements in pieces of chunkRows rows, then
 // the pieces.
-func (c *nodeContext) reduceColumns(src, dst tensorAt, outer, n, inner, size int, identity []byte, rows func(acc, p unsafe.Pointer, n int)) {
+func (c *nodeContext) reduceColumns(src, dst tensorAt, outer, n, inner, size int, identity []byte, columns func(acc, p unsafe.Pointer, ld, rows, n int)) {
 	fill := func(p unsafe.Pointer, n int) { fillElements(p, unsafe.Pointer(&identity[0]), n, size) }
 	pieces := (n + chunkRows - 1) / chunkRows
 	if pieces == 1 || inner >= 1024 {
@@ -231,11 +245,10 @@ func (c *nodeContext) reduceColumns(src, dst tensorAt, outer, n, inner, size int
 						acc = unsafe.Add(x.ptr(part), (o*inner+lo)*size)
 						fill(acc, hi-lo)
 					}
-					for row := k * chunkRows; row < min((k+1)*chunkRows, n); row++ {
-						rows(acc, unsafe.Add(x.ptr(src.slot), ((o*n+row)*inner+lo)*size), hi-lo)
-					}
+					row := k * chunkRows
+					columns(acc, unsafe.Add(x.ptr(src.slot), ((o*n+row)*inner+lo)*size), inner, min(chunkRows, n-row), hi-lo)
 					if pieces > 1 {
-						rows(d, acc, hi-lo)
+						columns(d, acc, hi-lo, 1, hi-lo)
 					}
 				}
 			}
@@ -249,9 +262,8 @@ func (c *nodeContext) reduceColumns(src, dst tensorAt, outer, n, inner, size int
 			acc := unsafe.Add(x.ptr(part), i*inner*size)
 			fill(acc, inner)
 			o, k := i/pieces, i%pieces
-			for row := k * chunkRows; row < min((k+1)*chunkRows, n); row++ {
-				rows(acc, unsafe.Add(x.ptr(src.slot), (o*n+row)*inner*size), inner)
-			}
+			row := k * chunkRows
+			columns(acc, unsafe.Add(x.ptr(src.slot), (o*n+row)*inner*size), inner, min(chunkRows, n-row), inner)
 		}
 	})
 	c.add(func(x *execution, tid, threads int) {
@@ -262,9 +274,7 @@ func (c *nodeContext) reduceColumns(src, dst tensorAt, outer, n, inner, size int
 		for o := range outer {
 			d := unsafe.Add(x.ptr(dst.slot), (o*inner+lo)*size)
 			fill(d, hi-lo)
-			for k := range pieces {
-				rows(d, unsafe.Add(x.ptr(part), ((o*pieces+k)*inner+lo)*size), hi-lo)
-			}
+			columns(d, unsafe.Add(x.ptr(part), (o*pieces*inner+lo)*size), inner, pieces, hi-lo)
 		}
 	})
 }

@@ -19,6 +19,7 @@ type rewriter struct {
 	to   []graph.ValueID
 	body map[int]*inline.Flat // of scans, by node of out
 
+	def    []int // node of out that makes each value, -1 for parameters
 	scopes []string
 	scope  string
 	seen   map[string]graph.ValueID
@@ -34,6 +35,7 @@ func rewrite(m *graph.Module, from *inline.Flat) (*rewriter, error) {
 	}
 	for i, p := range from.Params {
 		r.out.Types = append(r.out.Types, p.Type)
+		r.def = append(r.def, -1)
 		r.to[i] = graph.ValueID(i)
 	}
 	live := make([]bool, len(from.Types))
@@ -138,6 +140,7 @@ func (r *rewriter) addTyped(op graph.Op, a graph.Attrs, args []graph.ValueID, ty
 	out := make([]graph.ValueID, len(types))
 	for i, t := range types {
 		r.out.Types = append(r.out.Types, t)
+		r.def = append(r.def, len(r.out.Nodes)-1)
 		out[i] = first + graph.ValueID(i)
 	}
 	if pure {
@@ -208,6 +211,8 @@ func (r *rewriter) node(i int, n *graph.Node, args []graph.ValueID) ([]graph.Val
 		return r.addTyped(n.Op, n.Attrs, args, types), nil
 	case graph.OpDot:
 		return r.dot(n, args)
+	case graph.OpTranspose:
+		return r.transpose(n, args[0], types)
 	}
 	half := func(v graph.ValueID) bool { return isHalf(r.out.Types[v].DType) }
 	wide := d.Class == graph.Movement && n.Op != graph.OpScatterAdd || n.Op == graph.OpConvert || n.Op == graph.OpBitcast || n.Op == graph.OpSelect || n.Op == graph.OpSort || n.Op == graph.OpOpaque
@@ -353,6 +358,7 @@ func (r *rewriter) dot(n *graph.Node, args []graph.ValueID) ([]graph.ValueID, er
 		}
 	}
 	order := func(v graph.ValueID, batch, contract []int64) (graph.ValueID, []int64, []int64, error) {
+		v, batch, contract = r.untransposed(v, batch, contract)
 		rank := r.out.Types[v].Rank()
 		var free []int64
 		for x := range int64(rank) {
@@ -425,4 +431,77 @@ func elementwiseFunc(n *graph.Node, in, out graph.DType) loopFunc {
 		return copyFor(out.Size())
 	}
 	return loopFuncs[n.Op].of(in)
+}
+
+// maker returns the node of an op that makes v, nil where another does.
+func (r *rewriter) maker(v graph.ValueID, op graph.Op) *graph.Node {
+	if d := r.def[v]; d >= 0 && r.out.Nodes[d].Op == op {
+		return &r.out.Nodes[d]
+	}
+	return nil
+}
+
+// untransposed returns what a transposed operand of dot was before, with the
+// axes in its terms, where the order of the free axes stays.
+func (r *rewriter) untransposed(v graph.ValueID, batch, contract []int64) (graph.ValueID, []int64, []int64) {
+	t := r.maker(v, graph.OpTranspose)
+	if t == nil {
+		return v, batch, contract
+	}
+	perm := t.Attrs.(*graph.TransposeAttrs).Perm
+	last := int64(-1)
+	for x, p := range perm {
+		if !slices.Contains(batch, int64(x)) && !slices.Contains(contract, int64(x)) {
+			if p < last {
+				return v, batch, contract
+			}
+			last = p
+		}
+	}
+	through := func(axes []int64) []int64 {
+		out := make([]int64, len(axes))
+		for i, x := range axes {
+			out[i] = perm[x]
+		}
+		return out
+	}
+	return t.Args[0], through(batch), through(contract)
+}
+
+// transpose joins transposes, drops those that change nothing, and turns the
+// operands of a product around whose transpose is wanted.
+func (r *rewriter) transpose(n *graph.Node, v graph.ValueID, types []graph.Type) ([]graph.ValueID, error) {
+	perm := n.Attrs.(*graph.TransposeAttrs).Perm
+	if inner := r.maker(v, graph.OpTranspose); inner != nil {
+		first := inner.Attrs.(*graph.TransposeAttrs).Perm
+		joined := make([]int64, len(perm))
+		for i, p := range perm {
+			joined[i] = first[p]
+		}
+		perm, v = joined, inner.Args[0]
+	}
+	if slices.IsSorted(perm) {
+		return []graph.ValueID{v}, nil
+	}
+	if d := r.maker(v, graph.OpDot); d != nil {
+		a := d.Attrs.(*graph.DotAttrs)
+		nb := len(a.LeftBatch)
+		nl := r.out.Types[d.Args[0]].Rank() - nb - len(a.LeftContract)
+		swap := true
+		for i, p := range perm {
+			switch rest := len(perm) - nb; {
+			case i < nb:
+				swap = swap && int(p) == i
+			default:
+				swap = swap && int(p) == nb+(i-nb+nl)%rest
+			}
+		}
+		if swap {
+			turned := *a
+			turned.LeftBatch, turned.RightBatch = a.RightBatch, a.LeftBatch
+			turned.LeftContract, turned.RightContract = a.RightContract, a.LeftContract
+			return r.add(graph.OpDot, &turned, d.Args[1], d.Args[0])
+		}
+	}
+	return r.addTyped(graph.OpTranspose, &graph.TransposeAttrs{Perm: perm}, []graph.ValueID{v}, types), nil
 }

@@ -1,0 +1,254 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// Groups of nodes of one loop that one kernel computes. A pattern is matched by
+// the meaning of its nodes, whoever traced them; what lies inside must have no
+// other reader.
+
+// patternOp is a group that a loop computes as one op.
+type patternOp struct {
+	outs, ins []graph.ValueID
+	nodes     []int // all of it; the last one is where it is computed
+	// run computes n elements; outs and ins are in the order above.
+	run func(outs, ins []unsafe.Pointer, n int)
+	// source makes the elements of the one output instead.
+	source *randomSource
+}
+
+// node returns the node of op that makes v, if v is in the unit.
+func (b *loopBuilder) nodeOf(v graph.ValueID, op graph.Op) *graph.Node {
+	l := b.l
+	d := l.def[l.root(v)]
+	if d < 0 || l.unit[d] == nil || l.unit[d].root() != b.u || l.f.Nodes[d].Op != op || l.root(v) != v {
+		return nil
+	}
+	return &l.f.Nodes[d]
+}
+
+// inner is nodeOf for a value that nothing else reads.
+func (b *loopBuilder) inner(v graph.ValueID, op graph.Op) *graph.Node {
+	if b.l.uses[v] != 1 || b.l.inMemory[v] {
+		return nil
+	}
+	return b.nodeOf(v, op)
+}
+
+// scalar reports whether v is one element repeated.
+func (b *loopBuilder) scalar(v graph.ValueID) bool {
+	l := b.l
+	v = l.root(v)
+	d := l.def[v]
+	if d < 0 || !l.cheap(d) {
+		return false
+	}
+	n := &l.f.Nodes[d]
+	return n.Op == graph.OpConstant || n.Op == graph.OpBroadcast && numel(l.f.Types[n.Args[0]]) == 1
+}
+
+// literal returns the value of a scalar that is known.
+func (b *loopBuilder) literal(v graph.ValueID) (float64, bool) {
+	l := b.l
+	v = l.root(v)
+	for {
+		d := l.def[v]
+		if d < 0 {
+			return 0, false
+		}
+		switch n := &l.f.Nodes[d]; n.Op {
+		case graph.OpConstant:
+			if c := l.r.consts[v]; c.Len() == 1 {
+				return c.Float(0), true
+			}
+			return 0, false
+		case graph.OpBroadcast:
+			v = l.root(n.Args[0])
+		default:
+			return 0, false
+		}
+	}
+}
+
+// either returns the arguments of a commutative node, the one that match takes first.
+func either(n *graph.Node, match func(v graph.ValueID) bool) (a, c graph.ValueID, ok bool) {
+	switch {
+	case match(n.Args[0]):
+		return n.Args[0], n.Args[1], true
+	case match(n.Args[1]):
+		return n.Args[1], n.Args[0], true
+	}
+	return 0, 0, false
+}
+
+// match finds the pattern that ends with a node.
+func (b *loopBuilder) match(node int) *patternOp {
+	if p := b.uniform(node); p != nil {
+		return p
+	}
+	return b.adam(node)
+}
+
+func (b *loopBuilder) index(n *graph.Node) int { return b.l.def[n.Out] }
+
+// uniform finds convert(bits >> 8) * 2^-24.
+func (b *loopBuilder) uniform(node int) *patternOp {
+	n := &b.l.f.Nodes[node]
+	if n.Op != graph.OpMul || b.l.f.Types[n.Out].DType != graph.F32 {
+		return nil
+	}
+	is := func(v graph.ValueID, want float64) bool { x, ok := b.literal(v); return ok && x == want }
+	v, scale, ok := either(n, func(v graph.ValueID) bool { return b.inner(v, graph.OpConvert) != nil })
+	if !ok || !is(scale, 1.0/(1<<24)) {
+		return nil
+	}
+	c := b.inner(v, graph.OpConvert)
+	s := b.inner(c.Args[0], graph.OpShr)
+	if s == nil || !is(s.Args[1], 8) {
+		return nil
+	}
+	r := b.inner(s.Args[0], graph.OpRandomBits)
+	if r == nil {
+		return nil
+	}
+	src := b.random(r)
+	src.uniform = true
+	return &patternOp{outs: []graph.ValueID{n.Out}, source: src, nodes: []int{b.index(r), b.index(s), b.index(c), node}}
+}
+
+// adam finds the update of Adam, with m = m + (g-m)*a and v likewise:
+//
+//	w - m*alpha / (sqrt(v) + eps)
+func (b *loopBuilder) adam(node int) *patternOp {
+	l := b.l
+	n := &l.f.Nodes[node]
+	if n.Op != graph.OpSub || l.f.Types[n.Out].DType != graph.F32 {
+		return nil
+	}
+	div := b.inner(n.Args[1], graph.OpDiv)
+	if div == nil {
+		return nil
+	}
+	top, bottom := b.inner(div.Args[0], graph.OpMul), b.inner(div.Args[1], graph.OpAdd)
+	if top == nil || bottom == nil {
+		return nil
+	}
+	newM, alpha, ok := either(top, func(v graph.ValueID) bool { return b.nodeOf(v, graph.OpAdd) != nil })
+	if !ok || !b.scalar(alpha) {
+		return nil
+	}
+	root, eps, ok := either(bottom, func(v graph.ValueID) bool { return b.inner(v, graph.OpSqrt) != nil })
+	if !ok || !b.scalar(eps) {
+		return nil
+	}
+	sqrt := b.inner(root, graph.OpSqrt)
+	newV := sqrt.Args[0]
+	// moving takes old + (x-old)*weight apart.
+	moving := func(v graph.ValueID) (old, x, weight graph.ValueID, nodes []int, ok bool) {
+		add := b.nodeOf(v, graph.OpAdd)
+		if add == nil {
+			return
+		}
+		step, old, ok := either(add, func(v graph.ValueID) bool { return b.inner(v, graph.OpMul) != nil })
+		if !ok {
+			return
+		}
+		mul := b.inner(step, graph.OpMul)
+		diff, weight, ok := either(mul, func(v graph.ValueID) bool { return b.inner(v, graph.OpSub) != nil })
+		if !ok || !b.scalar(weight) {
+			return old, x, weight, nil, false
+		}
+		sub := b.inner(diff, graph.OpSub)
+		return old, sub.Args[0], weight, []int{b.index(sub), b.index(mul), b.index(add)}, l.root(sub.Args[1]) == l.root(old)
+	}
+	m, g, w1, mn, ok := moving(newM)
+	if !ok {
+		return nil
+	}
+	v, gg, w2, vn, ok := moving(newV)
+	if !ok {
+		return nil
+	}
+	square := b.inner(gg, graph.OpMul)
+	if square == nil || l.root(square.Args[0]) != l.root(g) || l.root(square.Args[1]) != l.root(g) {
+		return nil
+	}
+	p := &patternOp{
+		outs: []graph.ValueID{n.Out, newM, newV}, ins: []graph.ValueID{n.Args[0], m, v, g, alpha, w1, w2, eps},
+		nodes: append(append(mn, vn...), b.index(square), b.index(top), b.index(sqrt), b.index(bottom), b.index(div), node),
+	}
+	// What else reads the new moments must come later.
+	for _, o := range b.order {
+		if o >= node {
+			break
+		}
+		for _, a := range l.f.Nodes[o].Args {
+			if r := l.root(a); (r == newM && o != b.index(top)) || (r == newV && o != b.index(sqrt)) {
+				return nil
+			}
+		}
+	}
+	k := l.b.optim
+	p.run = func(outs, ins []unsafe.Pointer, n int) {
+		for i, o := range outs {
+			if o != ins[i] {
+				copy(f32s(o, n), f32s(ins[i], n))
+			}
+		}
+		at := func(i int) float32 { return *(*float32)(ins[i]) }
+		k.Adam(f32s(outs[0], n), f32s(outs[1], n), f32s(outs[2], n), f32s(ins[3], n), at(4), at(5), at(6), at(7))
+	}
+	return p
+}
+
+// grouped returns the patterns of a loop by their last node, and the nodes that
+// they swallow.
+func (b *loopBuilder) grouped() (last map[int]*patternOp, inside map[int]bool) {
+	for i := len(b.order) - 1; i >= 0; i-- {
+		node := b.order[i]
+		if inside[node] {
+			continue
+		}
+		p := b.match(node)
+		if p == nil {
+			continue
+		}
+		if last == nil {
+			last, inside = map[int]*patternOp{}, map[int]bool{}
+		}
+		last[node] = p
+		for _, k := range p.nodes {
+			inside[k] = true
+		}
+	}
+	return last, inside
+}
+
+// pattern adds a group to the loop.
+func (b *loopBuilder) pattern(at int, p *patternOp) error {
+	op := loopOp{}
+	if p.source != nil {
+		op.source = p.source
+		op.dst = b.result(p.outs[0], b.l.inMemory[p.outs[0]])
+		b.loop.ops = append(b.loop.ops, op)
+		return nil
+	}
+	g := &loopGroup{run: p.run}
+	for _, v := range p.ins {
+		o, err := b.read(v)
+		if err != nil {
+			return err
+		}
+		g.ins = append(g.ins, o)
+	}
+	for _, v := range p.outs {
+		g.outs = append(g.outs, b.result(v, b.l.inMemory[v]))
+	}
+	op.group, op.dst = g, g.outs[0]
+	b.loop.ops = append(b.loop.ops, op)
+	b.release(at, p.ins)
+	return nil
+}
