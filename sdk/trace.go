@@ -136,7 +136,8 @@ func panicPosition() string {
 	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
 	for {
 		f, more := frames.Next()
-		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") && !strings.HasPrefix(f.Function, "github.com/hone-ml/hone/sdk") {
+		own := strings.HasPrefix(f.Function, "github.com/hone-ml/hone/sdk") && !strings.HasSuffix(f.File, "_test.go")
+		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") && !own {
 			return fmt.Sprintf(" (%s:%d)", path.Base(f.File), f.Line)
 		}
 		if !more {

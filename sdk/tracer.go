@@ -67,7 +67,8 @@ func (t *tracer) supply(kind Kind, c Component, inputs []graph.Type) (string, er
 			continue
 		}
 		if s.merged == "" {
-			prefix := fmt.Sprintf("%s#%d/", c.ref, i)
+			_, name, _ := strings.Cut(c.ref, ":")
+			prefix := fmt.Sprintf("%s#%d/", name, i)
 			if err := t.m.Merge(s.module, func(f string) string { return prefix + f }); err != nil {
 				return "", err
 			}

@@ -102,6 +102,9 @@ func (h *Host) trace(ctx context.Context, kind sdk.Kind, c Component, inputs []I
 	if err != nil {
 		return nil, err
 	}
+	if err := h.checkComponents(ctx, b, depth); err != nil {
+		return nil, err
+	}
 	d, err := in.describe(ctx)
 	if err != nil {
 		return nil, err
@@ -131,6 +134,29 @@ func (h *Host) trace(ctx context.Context, kind sdk.Kind, c Component, inputs []I
 	}
 	h.cache[key] = m
 	return m, nil
+}
+
+// checkComponents checks the components among the arguments, whether or not
+// tracing comes to them.
+func (h *Host) checkComponents(ctx context.Context, b *bound, depth int) error {
+	if depth > maxNesting {
+		return diag.Errorf("nested_components", "components are nested deeper than %d", maxNesting).
+			Hint("Give the innermost ones in a layer of their own.")
+	}
+	for _, name := range keys(b.components) {
+		c := b.components[name]
+		s, err := h.Component(ctx, b.schema.Parameter(name).Kind, c.Ref)
+		if err == nil {
+			var inner *bound
+			if inner, err = bind(s, c.Config); err == nil {
+				err = h.checkComponents(ctx, inner, depth+1)
+			}
+		}
+		if err != nil {
+			return below(name, err)
+		}
+	}
+	return nil
 }
 
 // key identifies a trace by all that it depends on: the plugin's bytes, the
