@@ -42,7 +42,7 @@ func ConformWith(t *testing.T, plugins []sdk.Plugin, cases ...Case) {
 	k, fresh := New(t, plugins...), New(t, plugins...)
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s/%s", c.Kind, c.Type), func(t *testing.T) {
-			(&Kit{t, k.host}).conform(&Kit{t, fresh.host}, c)
+			(&Kit{t: t, host: k.host}).conform(&Kit{t: t, host: fresh.host}, c)
 		})
 	}
 }

@@ -27,6 +27,7 @@ type (
 type Kit struct {
 	t    testing.TB
 	host *plugin.Host
+	name string // local name of the plugin whose types are traced; "" for those linked in
 }
 
 // New serves the plugins until the test ends. All their types are known without
@@ -49,14 +50,36 @@ func Serve(t testing.TB, b sdk.Bundle) *Kit {
 			t.Error(err)
 		}
 	})
-	return &Kit{t, h}
+	return &Kit{t: t, host: h}
+}
+
+// Binary serves a plugin from its binary, in a process of its own, under a local
+// name. Types to trace are that plugin's; arguments may name those of the bundle.
+func Binary(t testing.TB, name, path string, b sdk.Bundle) *Kit {
+	t.Helper()
+	h, err := plugin.New(plugin.Options{Builtin: b, Plugins: []plugin.Source{{Name: name, Path: path}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Kit{t: t, host: h, name: name}
+}
+
+// Has reports whether the plugin has a component.
+func (k *Kit) Has(kind sdk.Kind, typ string) bool {
+	_, err := k.host.Component(k.t.Context(), kind, Ref{Plugin: k.name, Type: typ})
+	return err == nil
 }
 
 // Trace traces a component as the host does; inputs are, in order, a layer's
 // inputs; output and target of a loss or metric; the parameter of an
 // initializer, regularizer, constraint or optimizer; none for a schedule.
 func (k *Kit) Trace(kind sdk.Kind, typ string, c Config, inputs ...graph.Type) (*graph.Module, error) {
-	ctx, ref := k.t.Context(), Ref{Type: typ}
+	ctx, ref := k.t.Context(), Ref{Plugin: k.name, Type: typ}
 	want := map[sdk.Kind]int{sdk.LossKind: 2, sdk.MetricKind: 2, sdk.InitializerKind: 1, sdk.RegularizerKind: 1, sdk.ConstraintKind: 1, sdk.OptimizerKind: 1, sdk.ScheduleKind: 0}
 	if n, ok := want[kind]; ok && len(inputs) != n {
 		return nil, fmt.Errorf("a %s is traced for %d types, got %d", kind, n, len(inputs))

@@ -46,7 +46,7 @@ func TestConformFindsWhatIsWrong(t *testing.T) {
 	} {
 		p := sdk.Plugin{Name: "made", Version: "1.0.0", Layers: sdk.Layers{"made": func() sdk.Layer { return &made{c.f} }}}
 		r := &recorder{TB: t}
-		k, fresh := &Kit{r, New(t, p).host}, &Kit{r, New(t, p).host}
+		k, fresh := &Kit{t: r, host: New(t, p).host}, &Kit{t: r, host: New(t, p).host}
 		k.conform(fresh, Case{Kind: sdk.LayerKind, Type: "made", FixedShape: c.fixed,
 			Inputs: []graph.Type{{DType: graph.F32, Shape: graph.Shape{graph.Batch, graph.N(4)}}}})
 		all := strings.Join(r.said, "\n")

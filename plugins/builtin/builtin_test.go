@@ -2,6 +2,8 @@ package builtin_test
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/hone-ml/hone/host/plugintest"
@@ -159,6 +161,44 @@ func TestComponentsAreTheSameInAProcessOfTheirOwn(t *testing.T) {
 		b := there.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...)
 		if graph.Digest(a) != graph.Digest(b) {
 			t.Errorf("the %s %q is traced otherwise out of process", c.Kind, c.Type)
+		}
+	}
+}
+
+func TestTheBinariesServeTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the three binaries")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "github.com/hone-ml/hone/cmd/hone-plugin-layers",
+		"github.com/hone-ml/hone/cmd/hone-plugin-optimizers", "github.com/hone-ml/hone/cmd/hone-plugin-preprocess")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	here := plugintest.New(t, builtin.Plugins()...)
+	vector := tensor(graph.F32, 6)
+	for _, c := range []struct {
+		plugin string
+		kind   sdk.Kind
+		typ    string
+		config plugintest.Config
+		inputs []graph.Type
+	}{
+		{"layers", sdk.LayerKind, "dense", plugintest.Config{"units": 3, "activation": "relu"}, []graph.Type{vector}},
+		{"optimizers", sdk.OptimizerKind, "adam", nil, []graph.Type{graph.T(graph.F32, 3)}},
+		{"preprocess", sdk.TransformKind, "rescale", nil, nil},
+	} {
+		there := plugintest.Binary(t, c.plugin, filepath.Join(dir, "hone-plugin-"+c.plugin), builtin.InProcess())
+		if !there.Has(c.kind, c.typ) {
+			t.Errorf("hone-plugin-%s has no %s %q", c.plugin, c.kind, c.typ)
+			continue
+		}
+		if c.kind == sdk.TransformKind {
+			continue
+		}
+		a, b := here.MustTrace(c.kind, c.typ, c.config, c.inputs...), there.MustTrace(c.kind, c.typ, c.config, c.inputs...)
+		if graph.Digest(a) != graph.Digest(b) {
+			t.Errorf("hone-plugin-%s traces the %s %q otherwise", c.plugin, c.kind, c.typ)
 		}
 	}
 }
