@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/hex"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -193,5 +194,76 @@ func TestMergeSharesEqualCompositesAndRenamesTheRest(t *testing.T) {
 	want := []string{"hone/relu@1#0", "acme/cube.gradient@1#0", "acme/cube@1#0", "p0.a", "hone/silu@1#0", "p1.b"}
 	if !slices.Equal(names, want) {
 		t.Errorf("%v, want %v", names, want)
+	}
+}
+
+// shuffled rewrites f with its nodes in another order that keeps operands
+// before their use, and dead nodes strewn in.
+func shuffled(r *rand.Rand, f *Func) *Func {
+	g := f.Clone()
+	g.Nodes, g.Types = nil, slices.Clone(f.Types[:len(f.Params)])
+	to := make([]ValueID, len(f.Types))
+	for i := range f.Params {
+		to[i] = ValueID(i)
+	}
+	ready := make([]bool, len(f.Types))
+	for i := range f.Params {
+		ready[i] = true
+	}
+	left := make([]int, len(f.Nodes))
+	for i := range left {
+		left[i] = i
+	}
+	for len(left) > 0 {
+		k := r.IntN(len(left))
+		n := f.Nodes[left[k]]
+		if slices.ContainsFunc(n.Args, func(a ValueID) bool { return !ready[a] }) {
+			continue
+		}
+		left = slices.Delete(left, k, k+1)
+		c := Node{Op: n.Op, Attrs: n.Attrs, NumOut: n.NumOut, Out: ValueID(len(g.Types))}
+		for _, a := range n.Args {
+			c.Args = append(c.Args, to[a])
+		}
+		for copies := 1 + r.IntN(2); copies > 0; copies-- { // the first copy is dead where there are two
+			c.Out = ValueID(len(g.Types))
+			for j := range n.NumOut {
+				to[n.Out+ValueID(j)], ready[n.Out+ValueID(j)] = c.Out+ValueID(j), true
+				g.Types = append(g.Types, f.Types[n.Out+ValueID(j)])
+			}
+			g.Nodes = append(g.Nodes, c)
+		}
+	}
+	for i := range g.Results {
+		g.Results[i].Value = to[g.Results[i].Value]
+	}
+	return g
+}
+
+func TestTheDigestOfAShuffledModule(t *testing.T) {
+	for seed := range uint64(60) {
+		m := randomModule(seed)
+		r := rand.New(rand.NewPCG(seed, 9))
+		n := NewModule()
+		n.Consts = m.Consts
+		for _, f := range m.Funcs {
+			n.Funcs = append(n.Funcs, shuffled(r, f))
+		}
+		if err := Verify(n, Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		if Digest(m) != Digest(n) {
+			t.Fatalf("seed %d: the order of nodes changed the digest\n%v\n%v", seed, m, n)
+		}
+	}
+	// Different modules have different digests.
+	seen := map[[32]byte]string{}
+	for seed := range uint64(60) {
+		m := randomModule(seed)
+		sum := Digest(m)
+		if other, ok := seen[sum]; ok && other != m.String() {
+			t.Errorf("one digest for two modules\n%s\n%v", other, m)
+		}
+		seen[sum] = m.String()
 	}
 }
