@@ -287,15 +287,25 @@ func testBindings(t *testing.T, h *harness) {
 		b.Output("y", x.Neg())
 		b.Output("i", b.Const(graph.Int32s([]int32{1, 2}, 2)))
 	})
+	compile := func(entry string, o kernels.Options) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				t.Errorf("compiling %q with %v donated panics: %v", entry, o.Donate, r)
+				err = errors.New("panic")
+			}
+		}()
+		_, err = h.backend.Compile(t.Context(), m, entry, o)
+		return err
+	}
 	for name, donate := range map[string][]int{
 		"a parameter that is not": {7}, "a negative parameter": {-2}, "one parameter twice": {1, 1}, "another type": {-1, -1, 0}, "more than results": {1, -1, -1, 0},
 	} {
-		if _, err := h.backend.Compile(t.Context(), m, "f", kernels.Options{Donate: donate}); err == nil {
+		if compile("f", kernels.Options{Donate: donate}) == nil {
 			t.Errorf("donating to %s compiles", name)
 		}
 	}
 	for name, entry := range map[string]string{"a missing entry": "g", "an empty entry": ""} {
-		if _, err := h.backend.Compile(t.Context(), m, entry, kernels.Options{}); err == nil {
+		if compile(entry, kernels.Options{}) == nil {
 			t.Errorf("%s compiles", name)
 		}
 	}
@@ -314,6 +324,11 @@ func testBindings(t *testing.T, h *harness) {
 	p, r := s.b.Params, s.b.Results
 	try := func(name string, b *kernels.Bindings, steps int) {
 		t.Helper()
+		defer func() {
+			if r := recover(); r != nil {
+				t.Errorf("%s: the backend panics: %v", name, r)
+			}
+		}()
 		if n, err := s.ses.Run(t.Context(), b, steps); err == nil || n != 0 {
 			t.Errorf("%s: %d steps ran, error %v", name, n, err)
 		}

@@ -102,8 +102,14 @@ func (h *harness) listRefused(t *testing.T) {
 	}
 }
 
-// run compiles the entry and runs it once.
-func (h *harness) run(ctx context.Context, m *graph.Module, entry string, o kernels.Options, args ...*graph.Tensor) ([]*graph.Tensor, error) {
+// run compiles the entry and runs it once. A panic is an error like any other,
+// so that the cases behind it run too.
+func (h *harness) run(ctx context.Context, m *graph.Module, entry string, o kernels.Options, args ...*graph.Tensor) (out []*graph.Tensor, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the backend panics: %v", r)
+		}
+	}()
 	e, err := h.backend.Compile(ctx, m, entry, o)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package reference is the executable meaning of every op of the IR: plain Go,
 // one goroutine, float64 accumulators, one rounding to the result's type.
-// SEMANTICS.md says in words what the code computes; where another backend
-// differs by more than the bounds given there, the other backend is wrong.
+// The words are those of sdk/graph/SPEC.md; where another backend differs by more
+// than the bounds given there, the other backend is wrong.
 //
 // [EvalOp] applies one op, [Eval] runs a function of a module, [Lockstep] runs
 // one function on several replicas that meet at all_reduce, and [Backend] does

@@ -140,12 +140,3 @@ func same(t *testing.T, got, want *graph.Tensor, tol float64) {
 		}
 	}
 }
-
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
