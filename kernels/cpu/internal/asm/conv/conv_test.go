@@ -106,7 +106,7 @@ func TestConvolutions(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var ws Workspace
-		for range 80 {
+		for range rounds(80) {
 			g := randomGeometry(rng)
 			check(t, k, g, rng, &ws)
 			if t.Failed() {
@@ -283,4 +283,13 @@ func TestNoAllocations(t *testing.T) {
 			t.Errorf("%v allocations", n)
 		}
 	})
+}
+
+// rounds is a number of random cases: a tenth of them in short mode, for
+// processors that are emulated.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
 }

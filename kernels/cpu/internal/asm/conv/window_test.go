@@ -10,7 +10,7 @@ func TestDepthwise(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var ws Workspace
-		for range 60 {
+		for range rounds(60) {
 			g := randomGeometry(rng)
 			g.C = 1 + rng.IntN(40)
 			g.K, g.Groups = g.C, g.C
@@ -94,7 +94,7 @@ func TestPooling(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		rng := rand.New(rand.NewPCG(3, 4))
 		var ws Workspace
-		for range 60 {
+		for range rounds(60) {
 			g := randomGeometry(rng)
 			g.C, g.Groups = 1+rng.IntN(40), 1
 			g.K = g.C

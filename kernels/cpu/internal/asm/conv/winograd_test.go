@@ -12,7 +12,7 @@ func TestWinograd(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var ws Workspace
-		for i := range 40 {
+		for i := range rounds(40) {
 			g := Geometry{
 				N: 1 + rng.IntN(3), H: 3 + rng.IntN(12), W: 3 + rng.IntN(14), C: 1 + rng.IntN(40), K: 1 + rng.IntN(50), R: 3, S: 3,
 				StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1,

@@ -83,7 +83,7 @@ func TestBatchNormalization(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var ws Workspace
-		for range 60 {
+		for range rounds(30) {
 			rows, cols := 2+rng.IntN(400), 1+rng.IntN(150)
 			residual, relu := rng.IntN(2) == 0, rng.IntN(2) == 0
 			l := newLayer(rng, rows, cols, residual, relu)
@@ -234,4 +234,13 @@ func BenchmarkNorm(b *testing.B) {
 			})
 		}
 	}
+}
+
+// rounds is a number of random cases: a tenth of them in short mode, for
+// processors that are emulated.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
 }
