@@ -27,7 +27,7 @@
 // kinds, each in a file of its own; schema.go for the field tags; [Component]
 // for arguments that are themselves components. Optional powers are optional
 // interfaces, found when the component is described: [MultiInput],
-// [ExactMetric], [GlobalsOptimizer], [Perturber], [EvalParamser], [Validator].
+// [ExactMetric], [GlobalsOptimizer], [Perturber], [EvalParamser], [Fitter], [Taker], [Validator].
 //
 // A component must be pure: the same arguments and types give the same graph.
 // The host may trace it again at any time and compares the answers.

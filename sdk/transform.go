@@ -243,9 +243,12 @@ func (b *TransformBuilder) Set(c Column, v graph.Value) {
 }
 
 // Pass lets a column through as it is.
-func (b *TransformBuilder) Pass(c Column) {
+func (b *TransformBuilder) Pass(c Column) { b.PassAs(c, c.Name) }
+
+// PassAs lets a column through under another name. A column may pass under several.
+func (b *TransformBuilder) PassAs(c Column, name string) {
 	b.fitted.Columns = append(b.fitted.Columns, &pluginpb.FittedColumn{
-		Name: c.Name, From: &pluginpb.FittedColumn_Pass{Pass: uint32(c.index)}, Features: c.Features,
+		Name: name, From: &pluginpb.FittedColumn_Pass{Pass: uint32(c.index)}, Features: c.Features,
 	})
 }
 

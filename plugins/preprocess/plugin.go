@@ -9,6 +9,7 @@ func Plugin() sdk.Plugin {
 		Transforms: sdk.Transforms{
 			"bucketize":          of[Bucketize],
 			"clip_outliers":      of[ClipOutliers],
+			"copy":               of[Copy],
 			"drop_missing":       of[DropMissing],
 			"hash":               of[Hash],
 			"impute":             of[Impute],

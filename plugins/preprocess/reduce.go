@@ -271,3 +271,35 @@ func (s *Select) Apply(b *sdk.TransformBuilder) {
 	}
 	b.DropOthers()
 }
+
+// Copy doubles columns, for transforms that would take the place of the only one.
+type Copy struct {
+	Suffix string `hone:"suffix,default=_copy" doc:"Added to a column's name to make its copy's."`
+}
+
+// Doc describes the transform.
+func (*Copy) Doc() string {
+	return "Adds a copy of each column, so that one can be turned into buckets, say, and the other be scaled."
+}
+
+// Takes chooses nothing: the columns must be named.
+func (*Copy) Takes(sdk.Column) bool { return false }
+
+// Validate checks the suffix.
+func (s *Copy) Validate() error {
+	if s.Suffix == "" {
+		return sdk.Invalid("suffix", "is empty, and a copy needs a name of its own")
+	}
+	return nil
+}
+
+// Apply copies.
+func (s *Copy) Apply(b *sdk.TransformBuilder) {
+	if len(b.Columns()) == 0 {
+		b.Failf("columns must be named")
+	}
+	for _, c := range b.Columns() {
+		b.Pass(c)
+		b.PassAs(c, c.Name+s.Suffix)
+	}
+}

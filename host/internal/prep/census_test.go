@@ -446,4 +446,3 @@ func TestAccumulation(t *testing.T) {
 		t.Error("a NaN is not missing")
 	}
 }
-

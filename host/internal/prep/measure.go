@@ -11,6 +11,8 @@ import (
 
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/reference"
 	"github.com/hone-ml/hone/sdk/graph"
 	"github.com/hone-ml/hone/sdk/honepb/pluginpb"
 )
@@ -33,7 +35,7 @@ func (p *Pipeline) measure(ctx context.Context, src data.Source, names []string,
 	gauges := make([]gauge, len(asks))
 	for i, a := range asks {
 		var err error
-		if gauges[i], err = p.gauge(a, given, m); err != nil {
+		if gauges[i], err = p.gauge(ctx, a, given, m); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +81,7 @@ func (p *Pipeline) measure(ctx context.Context, src data.Source, names []string,
 	return out, nil
 }
 
-func (p *Pipeline) gauge(a *pluginpb.Ask, given []field, m *graph.Module) (gauge, error) {
+func (p *Pipeline) gauge(ctx context.Context, a *pluginpb.Ask, given []field, m *graph.Module) (gauge, error) {
 	at := func(column uint32, numbers bool) (field, error) {
 		if int64(column) >= int64(len(given)) {
 			return field{}, fmt.Errorf("it asks about column %d of %d", column, len(given))
@@ -121,7 +123,7 @@ func (p *Pipeline) gauge(a *pluginpb.Ask, given []field, m *graph.Module) (gauge
 		}
 		return &distinct{f: f, column: int(a.Distinct.Column), limit: int(a.Distinct.Limit), words: map[string]int64{}, numbers: map[float64]int64{}}, err
 	case *pluginpb.Ask_Sums:
-		return p.newSums(a.Sums, given, m)
+		return p.newSums(ctx, a.Sums, given, m)
 	}
 	return nil, fmt.Errorf("it asks for a statistic that this version of hone does not know")
 }
@@ -339,7 +341,7 @@ type sums struct {
 	types  map[string]graph.Type
 }
 
-func (p *Pipeline) newSums(a *pluginpb.AskSums, given []field, m *graph.Module) (gauge, error) {
+func (p *Pipeline) newSums(ctx context.Context, a *pluginpb.AskSums, given []field, m *graph.Module) (gauge, error) {
 	st, err := stepOf(&pluginpb.Fitted{Entries: a.Entries})
 	if err != nil {
 		return nil, err
@@ -392,14 +394,13 @@ func (p *Pipeline) newSums(a *pluginpb.AskSums, given []field, m *graph.Module) 
 			}
 		}
 	}
-	first := &runner{backend: p.o.Backend, module: m, fn: start, limits: p.o.Limits, exact: true}
-	defer first.close()
-	res, err := first.run(context.Background(), 1, nil)
+	// First values are always computed by one portable path.
+	res, err := reference.Eval(ctx, m, start.Name, kernels.Options{Mode: graph.Infer, Limits: p.o.Limits})
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range start.Results {
-		g.states[r.Name] = res[i]
+		g.states[r.Name] = res[i].Data
 	}
 	g.run = &runner{backend: p.o.Backend, module: m, fn: update, limits: p.o.Limits, exact: true}
 	return g, nil

@@ -105,19 +105,24 @@ func (p *Pipeline) Inputs() data.Schema {
 
 // reads reports whether a step computes from the raw column.
 func (p *Pipeline) reads(raw int) bool {
-	name, fs := p.raw[raw].Name, p.raw
+	names := map[string]bool{p.raw[raw].Name: true} // those that its values have, step by step
+	fs := p.raw
 	for _, s := range p.steps {
-		if s.reads(name) {
-			return true
-		}
-		if slices.Contains(s.Given, name) {
-			if name = s.passedAs(name); name == "" {
-				return false
+		fs = s.out(fs)
+		next := map[string]bool{}
+		for name := range names {
+			if s.reads(name) {
+				return true
+			}
+			if slices.Contains(s.Given, name) {
+				for _, as := range s.passedAs(name) {
+					next[as] = true
+				}
+			} else if find(fs, name) >= 0 {
+				next[name] = true
 			}
 		}
-		if fs = s.out(fs); find(fs, name) < 0 {
-			return false
-		}
+		names = next
 	}
 	return false
 }

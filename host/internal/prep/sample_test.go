@@ -159,6 +159,8 @@ func TestColumns(t *testing.T) {
 		{"columns stay in their places, new ones follow", fit(t, in, o, transform("pca", []string{"a*"}, "n_components", 1)), "[w: string pca: f32[1] b: f32 y: i64 weight: f32]", "[a1 a2]"},
 		{"what is dropped later is needed where it is computed from", fit(t, in, o, transform("log1p", []string{"a1", "b"}), transform("select", []string{"a1"})), "[a1: f32 y: i64 weight: f32]", "[a1 b]"},
 		{"numbers without targets and weights are chosen", fit(t, in, o, transform("variance_threshold", nil)), "[a1: f32 w: string a2: f32 y: i64 weight: f32]", "[]"},
+		{"copies are needed as what they are of", fit(t, in, o, transform("copy", []string{"a1", "w"}, "suffix", "_2"), transform("select", []string{"a1", "w"}, "mode", "drop"), transform("bucketize", []string{"a1_2"}, "n_bins", 2)),
+			"[a1_2: f32[2] w_2: string a2: f32 b: f32 y: i64 weight: f32]", "[a1]"},
 		{"text is chosen", fit(t, in, o, transform("one_hot", nil)), "[a1: f32 w: f32[2] a2: f32 b: f32 y: i64 weight: f32]", "[w]"},
 		{"targets and weights by name", fit(t, in, o, transform("rescale", []string{"y", "weight"}, "scale", 2)), "[a1: f32 w: string a2: f32 b: f32 y: f32 weight: f32]", "[weight]"},
 	} {

@@ -395,12 +395,13 @@ func (s *step) reads(name string) bool {
 	return false
 }
 
-// passedAs returns the name under which a given column passes, "" where it does not.
-func (s *step) passedAs(name string) string {
+// passedAs returns the names under which a given column passes.
+func (s *step) passedAs(name string) []string {
+	var names []string
 	for i := range s.Columns {
 		if m := &s.Columns[i]; m.Pass > 0 && s.Given[m.Pass-1] == name {
-			return m.Name
+			names = append(names, m.Name)
 		}
 	}
-	return ""
+	return names
 }
