@@ -7,76 +7,52 @@ import "time"
 // processors: threads that wait for one another are as slow as the slowest. Both
 // ways are measured, the slower one ever more rarely. Bits do not depend on it.
 type pace struct {
-	all, one time.Duration // a step's time, smoothed
 	alone    bool          // one thread is in use
-	wait     int           // runs until the other way is tried again
+	recent   time.Duration // a step's time in the present way, smoothed
+	trial    time.Duration // sum over the runs of the present trial of the other
+	trials   int           // runs that the trial has left
+	wait     int           // runs until the next trial
 	interval int
 }
 
 const (
-	firstTrial  = 16
-	longestWait = 1024
+	firstTrial  = 16 // runs before the first trial
+	trialRuns   = 4
+	longestWait = 2048
 )
 
 // threads returns the number of threads for the next run.
 func (p *pace) threads(size int) int {
-	if size == 1 {
-		return 1
-	}
-	if p.all == 0 {
-		return size
-	}
-	alone := p.alone
-	if p.wait == 0 {
-		alone = !alone
-	}
-	if alone {
+	if size == 1 || p.alone != (p.trials > 0) {
 		return 1
 	}
 	return size
 }
 
-func smooth(old, now time.Duration) time.Duration {
-	if old == 0 {
-		return now
-	}
-	return old + (now-old)/8
-}
-
 // ran takes the time of a step of the last run.
-func (p *pace) ran(threads int, per time.Duration) {
+func (p *pace) ran(per time.Duration) {
 	per = max(per, 1)
-	tried := p.all != 0 && p.wait == 0
-	if threads == 1 {
-		if tried && !p.alone {
-			p.one = per
-		} else {
-			p.one = smooth(p.one, per)
+	if p.trials > 0 {
+		p.trial += per
+		if p.trials--; p.trials > 0 {
+			return
 		}
-	} else {
-		if tried && p.alone {
-			p.all = per
-		} else {
-			p.all = smooth(p.all, per)
-		}
-	}
-	switch {
-	case p.interval == 0:
-		p.interval = firstTrial
-		p.wait = p.interval
-	case tried:
-		if alone := p.one < p.all; alone != p.alone {
-			p.alone = alone
-			p.interval = firstTrial
+		if other := p.trial / trialRuns; other < p.recent {
+			p.alone, p.recent, p.interval = !p.alone, other, firstTrial
 		} else {
 			p.interval = min(2*p.interval, longestWait)
 		}
 		p.wait = p.interval
-	default:
-		p.wait--
-		// Much slower than it was: something has changed.
-		if now := p.all; !p.alone && per > 3*now && p.wait > firstTrial {
-			p.wait, p.interval = firstTrial, firstTrial
-		}
+		return
+	}
+	if p.interval == 0 {
+		p.interval, p.wait, p.recent = firstTrial, firstTrial, per
+	}
+	p.recent += (per - p.recent) / 8
+	if per > 4*p.recent && p.wait > firstTrial {
+		p.wait, p.interval = firstTrial, firstTrial // something has changed
+	}
+	if p.wait--; p.wait <= 0 {
+		p.trials, p.trial = trialRuns, 0
 	}
 }

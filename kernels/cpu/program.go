@@ -364,7 +364,7 @@ func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int,
 		start := time.Now()
 		team.run(threads, s)
 		per = time.Since(start) / time.Duration(s.steps)
-		s.pace.ran(threads, per)
+		s.pace.ran(per)
 		if x.err != nil {
 			return done, x.err
 		}

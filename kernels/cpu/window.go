@@ -65,6 +65,9 @@ func (s *convShape) flops() int64 {
 func buildConvKind(c *nodeContext, kind int) error {
 	a := c.n.Attrs.(*graph.ConvAttrs)
 	if c.in[0].dtype == graph.F32 && c.out[0].dtype == graph.F32 && (a.Accum == graph.Invalid || a.Accum == graph.F32) {
+		if convolve(c, a, kind) {
+			return nil
+		}
 		convNode[float32, float32, float32](c, a, kind)
 		return nil
 	}
@@ -100,6 +103,26 @@ func buildConvKind(c *nodeContext, kind int) error {
 		convNode[int64, int64, int64](c, a, kind)
 	}
 	return nil
+}
+
+// convolve takes the kernels of package conv where they compute the node.
+func convolve(c *nodeContext, a *graph.ConvAttrs, kind int) bool {
+	x, w, y := c.in[0], c.in[1], c.out[0]
+	build := convolveForward
+	switch kind {
+	case 1:
+		x, y, build = c.out[0], c.in[0], convolveInputGrad
+	case 2:
+		w, y, build = c.out[0], c.in[1], convolveFilterGrad
+	}
+	g, ok := imageConv(a, x.shape, w.shape, y.shape)
+	if !ok {
+		return false
+	}
+	shape := convOf(a, x.shape, w.shape, y.shape)
+	c.flops = shape.flops()
+	build(c, g)
+	return true
 }
 
 func buildConv(c *nodeContext, _ int) error           { return buildConvKind(c, 0) }
@@ -282,6 +305,16 @@ func buildReduceWindow(c *nodeContext, _ int) error {
 	case graph.F64:
 		reduceWindow(c, math.Inf(-1), math.Inf(1))
 	case graph.F32:
+		a := c.n.Attrs.(*graph.WindowAttrs)
+		if g, ok := imagePool(a, c.in[0].shape, c.out[0].shape); ok && a.Kind != graph.Min {
+			c.flops = int64(c.out[0].numel()) * int64(g.R*g.S)
+			if a.Kind == graph.Max {
+				maxPool(c, g)
+			} else {
+				sumPool(c, g)
+			}
+			return nil
+		}
 		reduceWindow(c, float32(math.Inf(-1)), float32(math.Inf(1)))
 	case graph.I64:
 		reduceWindow[int64](c, math.MinInt64, math.MaxInt64)
@@ -331,6 +364,16 @@ func buildReduceWindowGrad(c *nodeContext, _ int) error {
 	case graph.F64:
 		reduceWindowGrad[float64](c)
 	case graph.F32:
+		a := c.n.Attrs.(*graph.WindowAttrs)
+		if g, ok := imagePool(a, c.in[0].shape, c.in[1].shape); ok && a.Kind != graph.Min {
+			c.flops = int64(c.in[1].numel()) * int64(g.R*g.S)
+			if a.Kind == graph.Max {
+				maxPoolGrad(c, g)
+			} else {
+				sumPoolGrad(c, g)
+			}
+			return nil
+		}
 		reduceWindowGrad[float32](c)
 	case graph.I64:
 		reduceWindowGrad[int64](c)

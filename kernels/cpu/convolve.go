@@ -1,0 +1,314 @@
+package cpu
+
+import (
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
+	"github.com/hone-ml/hone/sdk/graph"
+)
+
+// winogradChannels is the number of channels on both sides from which the
+// Winograd algorithm is faster than the direct one.
+const winogradChannels = 64
+
+// imageConv brings a convolution over one or two spatial axes to the geometry
+// of package conv; ok is false for those that it does not compute.
+func imageConv(a *graph.ConvAttrs, x, w, y []int) (g conv.Geometry, ok bool) {
+	r := len(x)
+	if r != 3 && r != 4 {
+		return g, false
+	}
+	for _, e := range [][]int{x, w, y} {
+		if prod(e) == 0 {
+			return g, false
+		}
+	}
+	for i := range r - 2 {
+		if a.InputDilation[i] != 1 {
+			return g, false
+		}
+	}
+	g = conv.Geometry{
+		N: x[0], H: 1, W: x[r-2], C: x[r-1], K: w[r-1], R: 1, S: w[r-3], Groups: int(a.Groups),
+		StrideH: 1, StrideW: int(a.Strides[r-3]), DilationH: 1, DilationW: int(a.FilterDilation[r-3]),
+		PadLeft: int(a.PadLow[r-3]), PadRight: int(a.PadHigh[r-3]),
+	}
+	if r == 4 {
+		g.H, g.R, g.StrideH, g.DilationH = x[1], w[0], int(a.Strides[0]), int(a.FilterDilation[0])
+		g.PadTop, g.PadBottom = int(a.PadLow[0]), int(a.PadHigh[0])
+	}
+	if g.Check() != nil {
+		return g, false
+	}
+	top, bottom, left, right := g.GradPadding()
+	out := y[1]
+	if r == 3 {
+		out = 1
+	}
+	return g, top >= 0 && bottom >= 0 && left >= 0 && right >= 0 && g.OutH() == out && g.OutW() == y[r-2]
+}
+
+func depthwise(g *conv.Geometry) bool { return g.Groups == g.C && g.K == g.C && g.C > 1 }
+
+func winograd(g *conv.Geometry) bool {
+	return g.Winograd() && g.C >= winogradChannels && g.K >= winogradChannels
+}
+
+// bordered gives the images of a value a border of zeros, in scratch memory
+// that the pad function fills; without a border both are the images themselves.
+func (c *nodeContext) bordered(t tensorAt, n, h, w, ch, top, bottom, left, right int) (view func(x *execution) conv.View, pad func(x *execution, tid, threads int)) {
+	plain := func(x *execution) conv.View { return conv.NHWC(at[float32](x, t), n, h, w, ch) }
+	if top|bottom|left|right == 0 {
+		return plain, nil
+	}
+	ph, pw := h+top+bottom, w+left+right
+	s := c.scratch(n * ph * pw * ch * 4)
+	view = func(x *execution) conv.View { return conv.NHWC(f32s(x.ptr(s), n*ph*pw*ch), n, ph, pw, ch) }
+	pad = func(x *execution, tid, threads int) {
+		if lo, hi := span(n*h, 1, tid, threads); lo < hi {
+			conv.Pad(view(x), plain(x), top, bottom, left, right, lo, hi)
+		}
+	}
+	return view, pad
+}
+
+// packed reserves the memory of a packed filter.
+func (c *nodeContext) packed(n int) func(x *execution) []float32 {
+	s := c.scratch(n * 4)
+	return func(x *execution) []float32 { return f32s(x.ptr(s), n) }
+}
+
+// parts splits rows among the threads, or channels where there are few rows.
+func parts(rows, channels, unit, tid, threads int) (r0, r1, c0, c1 int) {
+	if rows >= 4*threads || channels < unit*threads {
+		r0, r1 = span(rows, 1, tid, threads)
+		return r0, r1, 0, channels
+	}
+	c0, c1 = span(channels, unit, tid, threads)
+	return 0, rows, c0, c1
+}
+
+// prepare adds the instruction that packs and pads, if there is anything to do.
+func (c *nodeContext) prepare(steps ...func(x *execution, tid, threads int)) {
+	var do []func(x *execution, tid, threads int)
+	for _, s := range steps {
+		if s != nil {
+			do = append(do, s)
+		}
+	}
+	if len(do) > 0 {
+		c.add(func(x *execution, tid, threads int) {
+			for _, f := range do {
+				f(x, tid, threads)
+			}
+		})
+	}
+}
+
+func convolveForward(c *nodeContext, g conv.Geometry) {
+	k := c.l.b.conv
+	oh, ow := g.OutH(), g.OutW()
+	unit, kg := k.ChannelUnit(), g.K/g.Groups
+	x, w, y := c.in[0], c.in[1], c.out[0]
+	image, pad := c.bordered(x, g.N, g.H, g.W, g.C, g.PadTop, g.PadBottom, g.PadLeft, g.PadRight)
+	out := func(x *execution) conv.View { return conv.NHWC(at[float32](x, y), g.N, oh, ow, g.K) }
+	switch {
+	case depthwise(&g):
+		c.prepare(pad)
+		c.add(func(x *execution, tid, threads int) {
+			if r0, r1, c0, c1 := parts(g.N*oh, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
+				k.Depthwise(&g, image(x), at[float32](x, w), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
+			}
+		})
+	case winograd(&g):
+		filter := c.packed(k.WinogradLen(&g))
+		c.prepare(pad, func(x *execution, tid, threads int) {
+			if lo, hi := span(g.K, unit, tid, threads); lo < hi {
+				k.WinogradPack(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
+			}
+		})
+		c.add(func(x *execution, tid, threads int) {
+			if r0, r1, c0, c1 := parts(g.N*((oh+1)/2), g.K, unit, tid, threads); r0 < r1 && c0 < c1 {
+				k.WinogradForward(&g, image(x), filter(x), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
+			}
+		})
+	default:
+		filter := c.packed(k.PackedLen(&g))
+		c.prepare(pad, func(x *execution, tid, threads int) {
+			if lo, hi := span(kg, unit, tid, threads); lo < hi {
+				k.Pack(filter(x), at[float32](x, w), &g, lo, hi)
+			}
+		})
+		c.add(func(x *execution, tid, threads int) {
+			if r0, r1, c0, c1 := parts(g.N*oh, kg, unit, tid, threads); r0 < r1 && c0 < c1 {
+				k.Forward(&g, image(x), filter(x), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
+			}
+		})
+	}
+}
+
+func convolveInputGrad(c *nodeContext, g conv.Geometry) {
+	k := c.l.b.conv
+	unit, cg := k.ChannelUnit(), g.C/g.Groups
+	dy, w, dx := c.in[0], c.in[1], c.out[0]
+	top, bottom, left, right := g.GradPadding()
+	image, pad := c.bordered(dy, g.N, g.OutH(), g.OutW(), g.K, top, bottom, left, right)
+	out := func(x *execution) conv.View { return conv.NHWC(at[float32](x, dx), g.N, g.H, g.W, g.C) }
+	switch {
+	case depthwise(&g):
+		c.prepare(pad)
+		c.add(func(x *execution, tid, threads int) {
+			if r0, r1, c0, c1 := parts(g.N*g.H, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
+				k.DepthwiseData(&g, image(x), at[float32](x, w), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
+			}
+		})
+	case winograd(&g):
+		filter := c.packed(k.WinogradDataLen(&g))
+		c.prepare(pad, func(x *execution, tid, threads int) {
+			if lo, hi := span(g.C, unit, tid, threads); lo < hi {
+				k.WinogradPackData(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
+			}
+		})
+		c.add(func(x *execution, tid, threads int) {
+			if r0, r1, c0, c1 := parts(g.N*((g.H+1)/2), g.C, unit, tid, threads); r0 < r1 && c0 < c1 {
+				k.WinogradData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
+			}
+		})
+	default:
+		filter := c.packed(k.PackedDataLen(&g))
+		c.prepare(pad, func(x *execution, tid, threads int) {
+			if lo, hi := span(cg, unit, tid, threads); lo < hi {
+				k.PackData(filter(x), at[float32](x, w), &g, lo, hi)
+			}
+		})
+		c.add(func(x *execution, tid, threads int) {
+			if r0, r1, c0, c1 := parts(g.N*g.H, cg, unit, tid, threads); r0 < r1 && c0 < c1 {
+				k.BackwardData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
+			}
+		})
+	}
+}
+
+func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
+	k := c.l.b.conv
+	oh, ow := g.OutH(), g.OutW()
+	unit, kg := k.ChannelUnit(), g.K/g.Groups
+	x, dy, dw := c.in[0], c.in[1], c.out[0]
+	image, pad := c.bordered(x, g.N, g.H, g.W, g.C, g.PadTop, g.PadBottom, g.PadLeft, g.PadRight)
+	up := func(x *execution) conv.View { return conv.NHWC(at[float32](x, dy), g.N, oh, ow, g.K) }
+	c.prepare(pad)
+	if depthwise(&g) {
+		c.add(func(x *execution, tid, threads int) {
+			if lo, hi := span(g.C, 8, tid, threads); lo < hi {
+				k.DepthwiseFilter(&g, image(x), up(x), at[float32](x, dw), false, lo, hi, &x.threads[tid].conv)
+			}
+		})
+		return
+	}
+	rows := g.R * g.S * g.C / g.Groups
+	c.add(func(x *execution, tid, threads int) {
+		i0, i1, k0, k1 := 0, rows, 0, kg
+		if kg >= 4*unit*threads {
+			k0, k1 = span(kg, unit, tid, threads)
+		} else {
+			i0, i1 = span(rows, 1, tid, threads)
+		}
+		if i0 < i1 && k0 < k1 {
+			k.BackwardFilter(&g, image(x), up(x), at[float32](x, dw), false, i0, i1, k0, k1, &x.threads[tid].conv)
+		}
+	})
+}
+
+// imagePool is imageConv for windows over the two middle axes.
+func imagePool(a *graph.WindowAttrs, x, y []int) (g conv.Geometry, ok bool) {
+	if len(x) != 4 || prod(x) == 0 || prod(y) == 0 {
+		return g, false
+	}
+	for _, i := range []int{0, 3} {
+		if a.Window[i] != 1 || a.Strides[i] != 1 || a.PadLow[i] != 0 || a.PadHigh[i] != 0 {
+			return g, false
+		}
+	}
+	g = conv.Geometry{
+		N: x[0], H: x[1], W: x[2], C: x[3], K: x[3], R: int(a.Window[1]), S: int(a.Window[2]), Groups: 1,
+		StrideH: int(a.Strides[1]), StrideW: int(a.Strides[2]), DilationH: int(a.Dilation[1]), DilationW: int(a.Dilation[2]),
+		PadTop: int(a.PadLow[1]), PadBottom: int(a.PadHigh[1]), PadLeft: int(a.PadLow[2]), PadRight: int(a.PadHigh[2]),
+	}
+	return g, g.Check() == nil && g.OutH() == y[1] && g.OutW() == y[2]
+}
+
+func maxPool(c *nodeContext, g conv.Geometry) {
+	k := c.l.b.conv
+	oh, ow := g.OutH(), g.OutW()
+	src, dst := c.in[0], c.out[0]
+	c.add(func(x *execution, tid, threads int) {
+		if lo, hi := span(g.N*oh, 1, tid, threads); lo < hi {
+			k.MaxPool(&g, conv.NHWC(at[float32](x, src), g.N, g.H, g.W, g.C), conv.NHWC(at[float32](x, dst), g.N, oh, ow, g.C), lo, hi, &x.threads[tid].conv)
+		}
+	})
+}
+
+// maxPoolGrad computes the maxima of an image again, then gives each its gradient.
+func maxPoolGrad(c *nodeContext, g conv.Geometry) {
+	k := c.l.b.conv
+	oh, ow := g.OutH(), g.OutW()
+	src, up, dst := c.in[0], c.in[1], c.out[0]
+	tops := c.scratch(g.N * oh * ow * g.C * 4)
+	c.add(func(x *execution, tid, threads int) {
+		image, grad := conv.NHWC(at[float32](x, src), g.N, g.H, g.W, g.C), conv.NHWC(at[float32](x, up), g.N, oh, ow, g.C)
+		top := conv.NHWC(f32s(x.ptr(tops), g.N*oh*ow*g.C), g.N, oh, ow, g.C)
+		dx := conv.NHWC(at[float32](x, dst), g.N, g.H, g.W, g.C)
+		lo, hi := span(g.N, 1, tid, threads)
+		for n := lo; n < hi; n++ {
+			k.MaxPool(&g, image, top, n*oh, (n+1)*oh, &x.threads[tid].conv)
+			k.MaxPoolGrad(&g, image, top, grad, dx, n, n+1, 0, g.C, &x.threads[tid].conv)
+		}
+	})
+}
+
+// sumPool adds the pixels of a window, row by row of channels.
+func sumPool(c *nodeContext, g conv.Geometry) {
+	add := c.l.b.vec.Add
+	oh, ow := g.OutH(), g.OutW()
+	src, dst := c.in[0], c.out[0]
+	c.add(func(x *execution, tid, threads int) {
+		in, out := at[float32](x, src), at[float32](x, dst)
+		lo, hi := span(g.N*oh*ow, 8, tid, threads)
+		for i := lo; i < hi; i++ {
+			acc := out[i*g.C:][:g.C]
+			clear(acc)
+			eachPixel(&g, i, func(p int) { add(acc, acc, in[p*g.C:][:g.C]) })
+		}
+	})
+}
+
+// sumPoolGrad adds each gradient to the pixels of its window.
+func sumPoolGrad(c *nodeContext, g conv.Geometry) {
+	add := c.l.b.vec.Add
+	per := g.OutH() * g.OutW()
+	up, dst := c.in[1], c.out[0]
+	c.add(func(x *execution, tid, threads int) {
+		dy, dx := at[float32](x, up), at[float32](x, dst)
+		lo, hi := span(g.N, 1, tid, threads)
+		clear(dx[lo*g.H*g.W*g.C : max(lo, hi)*g.H*g.W*g.C])
+		for i := lo * per; i < hi*per; i++ {
+			grad := dy[i*g.C:][:g.C]
+			eachPixel(&g, i, func(p int) { to := dx[p*g.C:][:g.C]; add(to, to, grad) })
+		}
+	})
+}
+
+// eachPixel visits the pixels of the image in the window of output pixel i.
+func eachPixel(g *conv.Geometry, i int, visit func(p int)) {
+	oh, ow := g.OutH(), g.OutW()
+	n, h, w := i/ow/oh, i/ow%oh, i%ow
+	for r := range g.R {
+		y := h*g.StrideH + r*g.DilationH - g.PadTop
+		if y < 0 || y >= g.H {
+			continue
+		}
+		for s := range g.S {
+			if z := w*g.StrideW + s*g.DilationW - g.PadLeft; z >= 0 && z < g.W {
+				visit((n*g.H+y)*g.W + z)
+			}
+		}
+	}
+}
