@@ -126,7 +126,7 @@ func (f *fitting) transform(ctx context.Context, t *spec.Transform) (diag.Diagno
 			return nil, err
 		}
 		if len(resp.Asks) > 0 {
-			src, err := f.rows(ctx)
+			src, err := f.rows(ctx, names)
 			if err != nil {
 				return nil, err
 			}
@@ -186,14 +186,32 @@ func (f *fitting) add(ctx context.Context, t *spec.Transform, given []string, no
 	return s, ctx.Err()
 }
 
+// untouched reports whether the steps leave the rows and the named columns alone.
+func untouched(steps []*step, names []string) bool {
+	return !slices.ContainsFunc(steps, func(s *step) bool {
+		return s.Filter || s.Sample != nil || slices.ContainsFunc(names, func(n string) bool {
+			return slices.Contains(s.Given, n) || s.makes(n) != nil
+		})
+	})
+}
+
 func (p *Pipeline) prepare(s *step) {
 	s.run = &runner{backend: p.o.Backend, module: p.module, fn: s.fn, limits: p.o.Limits}
 }
 
-// rows returns the training rows as all steps so far leave them. A table is
-// transformed once and kept; other sources are read anew in every pass.
-func (f *fitting) rows(ctx context.Context) (data.Source, error) {
+// rows returns the named columns of the training rows, perhaps among others, as all
+// steps so far leave them. A table is transformed once and kept; other sources are
+// read anew in every pass. Columns that no step has touched come as they are.
+func (f *fitting) rows(ctx context.Context, names []string) (data.Source, error) {
 	resident, ok := f.source.(*data.Table)
+	if untouched(f.p.steps[f.done:], names) {
+		plain := *f.p
+		for _, s := range f.p.steps[:f.done] {
+			plain.raw = s.out(plain.raw)
+		}
+		plain.raw = slices.DeleteFunc(slices.Clone(plain.raw), func(g field) bool { return !slices.Contains(names, g.Name) })
+		return plain.stream(ctx, Train, nil, f.source)
+	}
 	if !ok {
 		return f.p.stream(ctx, Train, f.p.steps, f.source)
 	}
