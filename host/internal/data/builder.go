@@ -19,8 +19,6 @@ type builder struct {
 	missing []uint64
 	valued  bool // some row has a value
 	expect  int  // rows for which to make room
-	infAt   int  // byte offset of the first infinite number, -1 if there is none
-	infEnd  int
 }
 
 // verdict is what became of a cell.
@@ -34,7 +32,7 @@ const (
 
 // reset empties the builder for a stretch of about the given number of rows.
 func (b *builder) reset(k kind, expect int) {
-	*b = builder{kind: k, expect: expect, infAt: -1}
+	*b = builder{kind: k, expect: expect}
 	switch k {
 	case kindInt:
 		b.ints = make([]int64, 0, expect)

@@ -58,17 +58,15 @@ const (
 
 // csvFormat is CSVOptions with every default filled in and checked.
 type csvFormat struct {
-	in        Input
-	opt       CSVOptions
-	quote     int // -1 for none
-	missing   missingSet
-	threads   int
-	names     []string // of all columns in the file; set by readHeader
-	declared  []Type   // Invalid where inferred
-	keep      []bool
-	kept      []int // positions of the kept columns
-	dataStart int64 // bytes before the first record of data
-	dataLine  int   // line on which it begins
+	in       Input
+	opt      CSVOptions
+	quote    int // -1 for none
+	missing  missingSet
+	threads  int
+	names    []string // of all columns in the file; set by readHeader
+	declared []Type   // Invalid where inferred
+	keep     []bool
+	kept     []int // positions of the kept columns
 }
 
 func newCSVFormat(in Input, opt CSVOptions) (*csvFormat, error) {

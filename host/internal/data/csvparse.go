@@ -22,7 +22,6 @@ type csvParser struct {
 	block   *csvBlock
 	scratch []byte // an unquoted copy of a field with doubled quotes
 	plain   [256]bool
-	fields  [][2]int
 }
 
 func newCSVParser(f *csvFormat) *csvParser {

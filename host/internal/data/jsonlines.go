@@ -165,7 +165,6 @@ func (p *jsonPart) table(schema Schema) *Table {
 type jsonBuilder struct {
 	builder
 	tensors []float64
-	width   int // elements of a tensor; 0 for single values
 }
 
 func (b *jsonBuilder) bytes() int64 { return b.builder.bytes() + 8*int64(len(b.tensors)) }

@@ -301,7 +301,7 @@ func readNPYHeader(ctx context.Context, r io.Reader, label string) (*npyHeader, 
 // setType understands a type string such as <f4.
 func (h *npyHeader) setType(descr string) error {
 	if strings.HasSuffix(descr, "O") {
-		return errors.New("Python objects, which are not read: they can hold programs")
+		return errors.New("that is, objects of Python, which are not read: they can hold programs")
 	}
 	if len(descr) < 3 {
 		return errors.New("which is not read")
