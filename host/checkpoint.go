@@ -296,6 +296,7 @@ func readModule(r *modelfmt.Reader, name string) (*graph.Module, error) {
 	if err := graph.Verify(m, graph.Limits{}); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	graph.Demote(m)
 	return m, nil
 }
 

@@ -116,6 +116,8 @@ func (c *cli) logger(w io.Writer) zerolog.Logger {
 // second ends the process at once.
 func interruptible(stderr io.Writer) (context.Context, func(), func() os.Signal) {
 	ctx, cancel := context.WithCancel(context.Background())
+	// A reader that goes away must not end a training: writes fail instead.
+	signal.Ignore(syscall.SIGPIPE)
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 	got := make(chan os.Signal, 1)
@@ -162,7 +164,11 @@ func (a *app) exit(err error) int {
 		return 0
 	}
 	var told toldError
-	if !errors.As(err, &told) {
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		fmt.Fprintln(a.stderr, "hone: who read the output has gone; what was to be written to files has been")
+		return exitFailed
+	case !errors.As(err, &told):
 		a.show(err)
 	}
 	switch {

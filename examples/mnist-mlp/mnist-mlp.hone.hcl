@@ -3,7 +3,7 @@
 # FOLDER holds the IDX files train* and t10k*, compressed or not.
 
 variable "mnist" {
-  type        = string
+  type        = path
   description = "Folder of the MNIST files."
 }
 

@@ -190,9 +190,7 @@ func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, frozen [
 	if err != nil {
 		return nil, err
 	}
-	f := flat.Func.Clone()
-	f.Name, f.Mode = "hone.flat", graph.Any
-	return f, m.Add(f)
+	return autodiff.AddFlat(m, flat, "hone.flat")
 }
 
 // trains reports whether a step updates the parameter.
