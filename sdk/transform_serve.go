@@ -87,6 +87,9 @@ func (c *component) fit(req *pluginpb.FitRequest) (resp *pluginpb.FitResponse) {
 	for _, c := range passed {
 		b.Pass(c)
 	}
+	if len(taken) == 0 && b.Err() == nil {
+		b.Warn("the transform %q found no column to work on; name its columns", c.typ)
+	}
 	if err := b.finish(taken); err != nil {
 		return fail(err)
 	}
