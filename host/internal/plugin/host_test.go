@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hone-ml/hone/host/internal/plugin"
 	"github.com/hone-ml/hone/sdk"
@@ -79,6 +80,9 @@ func newHost(t *testing.T, o plugin.Options) *plugin.Host {
 	t.Helper()
 	if len(o.Builtin.Plugins) == 0 {
 		o.Builtin = bundle
+	}
+	if o.StartTimeout == 0 {
+		o.StartTimeout, o.CallTimeout = time.Minute, time.Minute // machines that run tests are busy
 	}
 	h, err := plugin.New(o)
 	if err != nil {

@@ -140,7 +140,7 @@ func (r *runner) kill() error {
 func (r *runner) awaitEnd() {
 	select {
 	case <-r.done:
-	case <-time.After(time.Second):
+	case <-time.After(3 * time.Second):
 	}
 }
 
