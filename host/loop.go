@@ -46,6 +46,9 @@ func (r *run) epoch(ctx context.Context) error {
 	if err := r.trainer.SetMonitored(float64(r.state.Monitored)); err != nil {
 		return err
 	}
+	if err := r.augment(ctx); err != nil {
+		return err
+	}
 	if err := r.trainer.BeginEpoch(ctx, pos); err != nil {
 		return err
 	}
@@ -300,4 +303,28 @@ func (r *run) restoreBest() error {
 	}
 	r.result.Loss = r.result.Metrics["loss"]
 	return nil
+}
+
+// augment draws this epoch's variants of the training examples, where the
+// pipeline has augmentations. What is drawn depends on the example and the epoch
+// alone.
+func (r *run) augment(ctx context.Context) error {
+	pipe := r.content.pipeline
+	if pipe == nil || !pipe.Augments() {
+		return nil
+	}
+	rows := make([]int64, r.table.Rows())
+	for i := range rows {
+		rows[i] = int64(i)
+	}
+	t, err := pipe.Augment(ctx, r.table, rows, uint64(r.state.Epoch))
+	if err != nil {
+		return fmt.Errorf("augmenting epoch %d: %w", r.state.Epoch+1, err)
+	}
+	a, diags := r.content.binding.Arrays(t, true)
+	if diags.HasErrors() {
+		return diags
+	}
+	a.Weights = r.parts["train"].Weights
+	return r.trainer.ReplaceData(a)
 }

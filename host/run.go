@@ -61,6 +61,7 @@ type run struct {
 	content *saved
 	fixed   *fixed
 	parts   map[string]*train.Arrays
+	table   *data.Table // the training rows, for augmentation
 	state   runState
 	trainer *train.Trainer
 	val     *train.Part
@@ -277,6 +278,7 @@ func applyPipeline(ctx context.Context, pipe *prep.Pipeline, parts *feed.Parts) 
 // arrays binds the parts and checks what no model can take.
 func (r *run) arrays(parts *feed.Parts) error {
 	r.parts = map[string]*train.Arrays{}
+	r.table = parts.Train
 	var diags diag.Diagnostics
 	err := parts.Named(func(name string, t **data.Table) error {
 		a, ds := r.content.binding.Arrays(*t, true)

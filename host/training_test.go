@@ -206,3 +206,26 @@ func TestEMAIsEvaluated(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAugmentationDependsOnExampleAndEpochAlone(t *testing.T) {
+	dir := t.TempDir()
+	whole, part, again, plainRun := filepath.Join(dir, "w.hone"), filepath.Join(dir, "p.hone"), filepath.Join(dir, "a.hone"), filepath.Join(dir, "n.hone")
+	text := strings.NewReplacer("BATCH", "32", "MORE", "", "epochs     = 1", "epochs     = 3").Replace(plain)
+	flip := strings.Replace(text, "    scale   = 1 / 16\n  }", `    scale   = 1 / 16
+  }
+  transform "random_flip" {
+    columns = ["image"]
+  }`, 1)
+	trainTo(t, flip, whole, TrainOptions{})
+	trainTo(t, text, plainRun, TrainOptions{})
+	if bytes.Equal(tensors(t, whole)["hidden.kernel"], tensors(t, plainRun)["hidden.kernel"]) {
+		t.Error("the augmentation changes nothing")
+	}
+	for _, stop := range []uint64{10, 80} {
+		if _, err := load(t, flip, Options{}).Train(context.Background(), TrainOptions{Out: part, stopAfter: stop}); !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		trainTo(t, flip, again, TrainOptions{Resume: part})
+		sameTensors(t, whole, again)
+	}
+}

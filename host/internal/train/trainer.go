@@ -438,6 +438,18 @@ func (t *Trainer) SetData(a *Arrays) error {
 	return nil
 }
 
+// ReplaceData replaces the training examples by as many others of the same types.
+func (t *Trainer) ReplaceData(a *Arrays) error {
+	if a.Examples != t.data.Examples {
+		return fmt.Errorf("%d examples take the place of %d", a.Examples, t.data.Examples)
+	}
+	if _, err := t.place("data:", weightName, a); err != nil {
+		return err
+	}
+	t.data = a
+	return nil
+}
+
 // place registers a part's arrays under a prefix and returns its fields.
 func (t *Trainer) place(prefix, weights string, a *Arrays) ([]DataField, error) {
 	fields, err := t.p.Fields(a)
