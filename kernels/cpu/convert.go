@@ -21,24 +21,6 @@ func saturateTo[F float, T integer](low, high float64, lo, hi T) func(F) T {
 	}
 }
 
-func clampInt[S, T integer](lo, hi T) func(S) T {
-	return func(x S) T {
-		if x < 0 {
-			if lo == 0 {
-				return 0
-			}
-			if int64(x) < int64(lo) {
-				return lo
-			}
-			return T(x)
-		}
-		if uint64(x) > uint64(hi) {
-			return hi
-		}
-		return T(x)
-	}
-}
-
 func fromFloat[F float](to graph.DType) loopFunc {
 	switch to {
 	case graph.F64:
@@ -92,17 +74,17 @@ func fromInt[S integer](to graph.DType) loopFunc {
 	case graph.F16:
 		return unary(func(x S) uint16 { return roundVia(float64(x), graph.Float32ToHalf) })
 	case graph.I64:
-		return unary(clampInt[S](int64(math.MinInt64), int64(math.MaxInt64)))
+		return unary(func(x S) int64 { return int64(x) }) // wraps
 	case graph.I32:
-		return unary(clampInt[S](int32(math.MinInt32), int32(math.MaxInt32)))
+		return unary(func(x S) int32 { return int32(x) }) // wraps
 	case graph.I8:
-		return unary(clampInt[S](int8(math.MinInt8), int8(math.MaxInt8)))
+		return unary(func(x S) int8 { return int8(x) }) // wraps
 	case graph.U64:
-		return unary(clampInt[S](uint64(0), uint64(math.MaxUint64)))
+		return unary(func(x S) uint64 { return uint64(x) }) // wraps
 	case graph.U32:
-		return unary(clampInt[S](uint32(0), uint32(math.MaxUint32)))
+		return unary(func(x S) uint32 { return uint32(x) }) // wraps
 	case graph.U8:
-		return unary(clampInt[S](uint8(0), uint8(math.MaxUint8)))
+		return unary(func(x S) uint8 { return uint8(x) }) // wraps
 	case graph.Bool:
 		return unary(func(x S) uint8 { return b2u(x != 0) })
 	}

@@ -103,6 +103,26 @@ func (c *nodeContext) prepare(steps ...func(x *execution, tid, threads int)) {
 	}
 }
 
+// guard leaves the step to the plain kernel where the filter holds what is not
+// finite: a border of zeros would make NaN of it.
+func (c *nodeContext) guard(border int, w tensorAt, plain func(c *nodeContext), run func(x *execution, tid, threads int)) {
+	if border == 0 {
+		c.add(run)
+		return
+	}
+	other := &nodeContext{l: c.l, n: c.n, in: c.in, out: c.out, at: c.at}
+	plain(other)
+	k := c.l.b.vec
+	c.add(func(x *execution, tid, threads int) {
+		f := at[float32](x, w)
+		if low, high := k.MinOf(f), k.MaxOf(f); low-low != 0 || high-high != 0 {
+			other.code[0](x, tid, threads)
+			return
+		}
+		run(x, tid, threads)
+	})
+}
+
 func convolveForward(c *nodeContext, g conv.Geometry) {
 	k := c.l.b.conv
 	oh, ow := g.OutH(), g.OutW()
@@ -110,10 +130,16 @@ func convolveForward(c *nodeContext, g conv.Geometry) {
 	x, w, y := c.in[0], c.in[1], c.out[0]
 	image, pad := c.bordered(x, g.N, g.H, g.W, g.C, g.PadTop, g.PadBottom, g.PadLeft, g.PadRight)
 	out := func(x *execution) conv.View { return conv.NHWC(at[float32](x, y), g.N, oh, ow, g.K) }
+	add := func(run func(x *execution, tid, threads int)) {
+		c.guard(g.PadTop+g.PadBottom+g.PadLeft+g.PadRight, w, func(c *nodeContext) {
+			a := c.n.Attrs.(*graph.ConvAttrs)
+			convForward[float32, float32, float32](c, convOf(a, x.shape, w.shape, y.shape))
+		}, run)
+	}
 	switch {
 	case depthwise(&g):
 		c.prepare(pad)
-		c.add(func(x *execution, tid, threads int) {
+		add(func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*oh, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
 				k.Depthwise(&g, image(x), at[float32](x, w), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
 			}
@@ -125,7 +151,7 @@ func convolveForward(c *nodeContext, g conv.Geometry) {
 				k.WinogradPack(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
 		})
-		c.add(func(x *execution, tid, threads int) {
+		add(func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*((oh+1)/2), g.K, unit, tid, threads); r0 < r1 && c0 < c1 {
 				k.WinogradForward(&g, image(x), filter(x), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
 			}
@@ -137,7 +163,7 @@ func convolveForward(c *nodeContext, g conv.Geometry) {
 				k.Pack(filter(x), at[float32](x, w), &g, lo, hi)
 			}
 		})
-		c.add(func(x *execution, tid, threads int) {
+		add(func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*oh, kg, unit, tid, threads); r0 < r1 && c0 < c1 {
 				k.Forward(&g, image(x), filter(x), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
 			}
@@ -152,10 +178,16 @@ func convolveInputGrad(c *nodeContext, g conv.Geometry) {
 	top, bottom, left, right := g.GradPadding()
 	image, pad := c.bordered(dy, g.N, g.OutH(), g.OutW(), g.K, top, bottom, left, right)
 	out := func(x *execution) conv.View { return conv.NHWC(at[float32](x, dx), g.N, g.H, g.W, g.C) }
+	add := func(run func(x *execution, tid, threads int)) {
+		c.guard(top+bottom+left+right, w, func(c *nodeContext) {
+			a := c.n.Attrs.(*graph.ConvAttrs)
+			convInputGrad[float32, float32, float32](c, convOf(a, dx.shape, w.shape, dy.shape))
+		}, run)
+	}
 	switch {
 	case depthwise(&g):
 		c.prepare(pad)
-		c.add(func(x *execution, tid, threads int) {
+		add(func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*g.H, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
 				k.DepthwiseData(&g, image(x), at[float32](x, w), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
@@ -167,7 +199,7 @@ func convolveInputGrad(c *nodeContext, g conv.Geometry) {
 				k.WinogradPackData(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
 		})
-		c.add(func(x *execution, tid, threads int) {
+		add(func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*((g.H+1)/2), g.C, unit, tid, threads); r0 < r1 && c0 < c1 {
 				k.WinogradData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
@@ -179,7 +211,7 @@ func convolveInputGrad(c *nodeContext, g conv.Geometry) {
 				k.PackData(filter(x), at[float32](x, w), &g, lo, hi)
 			}
 		})
-		c.add(func(x *execution, tid, threads int) {
+		add(func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*g.H, cg, unit, tid, threads); r0 < r1 && c0 < c1 {
 				k.BackwardData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}

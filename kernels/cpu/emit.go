@@ -29,16 +29,46 @@ func (l *lowering) emit(ctx context.Context) error {
 			return err
 		}
 	}
+	l.emitCopies()
+	return nil
+}
+
+// emitCopies writes the results that no unit could write in their place. They
+// all read what was there before any of them: a parameter that one result
+// replaces and another returns is first put aside.
+func (l *lowering) emitCopies() {
+	written := map[slot]bool{}
 	for _, c := range l.copies {
-		from, to, n := l.slotOf(c.from), c.to, int(l.bytesOf(c.from))
-		l.prog.code = append(l.prog.code, instr{name: "copy", first: n <= smallWork, bytes: int64(2 * n), access: []access{{slot: from}, {slot: to, write: true}}, run: func(x *execution, tid, threads int) {
-			lo, hi := span(n, 4096, tid, threads)
-			if lo < hi {
+		written[c.to] = true
+	}
+	aside := map[slot]slot{}
+	for _, c := range l.copies {
+		from := l.slotOf(c.from)
+		if written[from] {
+			if _, ok := aside[from]; !ok {
+				aside[from] = l.scratch(len(l.sched), l.bytesOf(c.from))
+				l.copyTo(aside[from], from, int(l.bytesOf(c.from)))
+			}
+		}
+	}
+	for _, c := range l.copies {
+		from := l.slotOf(c.from)
+		if kept, ok := aside[from]; ok {
+			from = kept
+		}
+		l.copyTo(c.to, from, int(l.bytesOf(c.from)))
+	}
+}
+
+func (l *lowering) copyTo(to, from slot, n int) {
+	l.prog.code = append(l.prog.code, instr{
+		name: "copy", first: n <= smallWork, bytes: int64(2 * n), access: []access{{slot: from}, {slot: to, write: true}},
+		run: func(x *execution, tid, threads int) {
+			if lo, hi := span(n, 4096, tid, threads); lo < hi {
 				copy(unsafe.Slice((*byte)(unsafe.Add(x.ptr(to), lo)), hi-lo), unsafe.Slice((*byte)(unsafe.Add(x.ptr(from), lo)), hi-lo))
 			}
-		}})
-	}
-	return nil
+		},
+	})
 }
 
 // slotOf returns the memory of a value that has some.
@@ -259,7 +289,7 @@ func (b *loopBuilder) read(a graph.ValueID) (int, error) {
 		return o, nil
 	}
 	d := l.def[v]
-	if d >= 0 && l.cheap(d) && l.slots[v] < 0 || d >= 0 && l.cheap(d) && numel(l.f.Types[v]) == 1 && b.u.numel != 1 {
+	if d >= 0 && l.cheap(d) {
 		src, invariant, err := b.source(v)
 		if err != nil {
 			return 0, err

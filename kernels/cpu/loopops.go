@@ -222,6 +222,23 @@ func sign[T number](x T) T {
 	return x // zero keeps its sign, NaN stays
 }
 
+// sign32 and sign64 look at bits, for which denormal numbers are not zero.
+func sign32(x float32) float32 {
+	b := math.Float32bits(x)
+	if b<<1 == 0 || b&^(1<<31) > 0x7f800000 {
+		return x
+	}
+	return math.Float32frombits(b&(1<<31) | 0x3f800000)
+}
+
+func sign64(x float64) float64 {
+	b := math.Float64bits(x)
+	if b<<1 == 0 || b&^(1<<63) > 0x7ff0000000000000 {
+		return x
+	}
+	return math.Float64frombits(b&(1<<63) | 0x3ff0000000000000)
+}
+
 func abs[T number](x T) T {
 	if x < 0 {
 		return -x
@@ -274,7 +291,7 @@ func makeLoopFuncs() map[graph.Op]byType {
 			unary(abs[int8]), unary(abs[uint64]), unary(abs[uint32]), unary(abs[uint8]), nil,
 		},
 		graph.OpSign: {
-			unary(sign[float64]), unary(sign[float32]), unary(sign[int64]), unary(sign[int32]), unary(sign[int8]), unary(sign[uint64]), unary(sign[uint32]), unary(sign[uint8]), nil,
+			unary(sign64), unary(sign32), unary(sign[int64]), unary(sign[int32]), unary(sign[int8]), unary(sign[uint64]), unary(sign[uint32]), unary(sign[uint8]), nil,
 		},
 		graph.OpExp:     float1(math.Exp),
 		graph.OpExpm1:   float1(math.Expm1),

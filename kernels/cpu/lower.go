@@ -33,6 +33,7 @@ type unit struct {
 	loop  bool
 	numel int
 	deps  map[*unit]bool // false for one whose operand this one overwrites
+	hard  map[*unit]bool // those of deps that must be complete: read elsewhere than at the loop's index
 	into  *unit          // the loop that swallowed this one
 	mark  int
 
@@ -184,7 +185,14 @@ func (l *lowering) build() error {
 			u.deps[p.root()] = true
 		}
 		if u.loop {
+			u.hard = l.complete(i)
 			l.fuse(u, n)
+		}
+	}
+	for _, r := range f.Results {
+		v := l.root(r.Value)
+		if d := l.def[v]; d >= 0 && l.cheap(d) && f.Nodes[d].Op != graph.OpConstant {
+			l.copyUnit(v)
 		}
 	}
 	return nil
@@ -199,6 +207,37 @@ func (l *lowering) producers(node int) []*unit {
 		out = append(out, l.producer(a, !l.elementwise(node) || n.Op == graph.OpRandomBits)...)
 	}
 	return out
+}
+
+// complete returns the units that an elementwise node reads from memory at other
+// indices than its own.
+func (l *lowering) complete(node int) map[*unit]bool {
+	var out map[*unit]bool
+	n := &l.f.Nodes[node]
+	for _, a := range n.Args {
+		v := l.root(a)
+		d := l.def[v]
+		if n.Op != graph.OpRandomBits && (d < 0 || l.f.Nodes[d].Op != graph.OpBroadcast) {
+			continue
+		}
+		for _, p := range l.producer(v, n.Op == graph.OpRandomBits) {
+			if out == nil {
+				out = map[*unit]bool{}
+			}
+			out[p] = true
+		}
+	}
+	return out
+}
+
+// needsWhole reports whether u reads p's memory at other indices than its own.
+func (u *unit) needsWhole(p *unit) bool {
+	for d := range u.hard {
+		if d.root() == p {
+			return true
+		}
+	}
+	return false
 }
 
 // producer returns the units behind a value; memory says that the value itself
@@ -267,7 +306,7 @@ func (l *lowering) direct(n *graph.Node, size int) []*unit {
 func (l *lowering) fuse(u *unit, n *graph.Node) {
 	for _, p := range l.direct(n, u.numel) {
 		p, q := p.root(), u.root()
-		if p == q || len(p.nodes)+len(q.nodes) > maxLoopOps {
+		if p == q || len(p.nodes)+len(q.nodes) > maxLoopOps || q.needsWhole(p) || p.needsWhole(q) {
 			continue
 		}
 		// A path from p to q through another unit would become a circle.
@@ -285,6 +324,12 @@ func (l *lowering) fuse(u *unit, n *graph.Node) {
 		// Keep p, the older: units that read it stay right.
 		q.into = p
 		p.nodes = append(p.nodes, q.nodes...)
+		for d := range q.hard {
+			if p.hard == nil {
+				p.hard = map[*unit]bool{}
+			}
+			p.hard[d] = true
+		}
 		for d := range q.deps {
 			if d = d.root(); d != p {
 				p.deps[d] = true

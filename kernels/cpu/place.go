@@ -172,13 +172,14 @@ func (l *lowering) scratch(at int, bytes int64) slot {
 // arena packs the buffers. Threads may be anywhere in a phase, so that a buffer
 // is taken for all of each phase in which it is used.
 func (l *lowering) arena() {
-	for _, b := range l.buffers {
-		b.from = l.sched[b.from].phase
-		if b.to < len(l.sched) {
-			b.to = l.sched[b.to].phase
-		} else {
-			b.to = len(l.sched)
+	phase := func(at int) int {
+		if at < 0 || at >= len(l.sched) {
+			return len(l.sched) // with the copies at the end
 		}
+		return l.sched[at].phase
+	}
+	for _, b := range l.buffers {
+		b.from, b.to = phase(b.from), phase(b.to)
 	}
 	sorted := slices.Clone(l.buffers)
 	slices.SortStableFunc(sorted, func(a, b *buffer) int {

@@ -33,6 +33,7 @@ type pool struct {
 	mu     sync.Mutex
 	values map[kernels.Handle]*value
 	next   kernels.Handle
+	closed bool
 }
 
 func newPool() *pool { return &pool{values: map[kernels.Handle]*value{}} }
@@ -40,6 +41,9 @@ func newPool() *pool { return &pool{values: map[kernels.Handle]*value{}} }
 func byteLen(d graph.DType, shape []int64) (int64, error) {
 	if !d.Valid() {
 		return 0, fmt.Errorf("invalid element type")
+	}
+	if len(shape) > graph.MaxRank {
+		return 0, fmt.Errorf("%d axes; a value has at most %d", len(shape), graph.MaxRank)
 	}
 	for _, e := range shape {
 		if e < 0 {
@@ -49,12 +53,15 @@ func byteLen(d graph.DType, shape []int64) (int64, error) {
 	return graph.Type{DType: d, Shape: graph.ShapeOf(shape...)}.Bytes(nil)
 }
 
-func (p *pool) add(v *value) kernels.Handle {
+func (p *pool) add(v *value) (kernels.Handle, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return 0, fmt.Errorf("the pool is closed")
+	}
 	p.next++
 	p.values[p.next] = v
-	return p.next
+	return p.next, nil
 }
 
 func (p *pool) New(d graph.DType, shape []int64) (kernels.Handle, error) {
@@ -62,7 +69,7 @@ func (p *pool) New(d graph.DType, shape []int64) (kernels.Handle, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p.add(&value{d, slices.Clone(shape), alignedBytes(max(n, 1)), n}), nil
+	return p.add(&value{d, slices.Clone(shape), alignedBytes(max(n, 1)), n})
 }
 
 func (p *pool) Register(v kernels.View) (kernels.Handle, error) {
@@ -79,7 +86,7 @@ func (p *pool) Register(v kernels.View) (kernels.Handle, error) {
 		data = alignedBytes(max(n, 1))
 		copy(data, v.Data)
 	}
-	return p.add(&value{v.DType, slices.Clone(v.Shape), data, n}), nil
+	return p.add(&value{v.DType, slices.Clone(v.Shape), data, n})
 }
 
 func (p *pool) get(h kernels.Handle) (*value, error) {
@@ -152,6 +159,7 @@ func (p *pool) Snapshot(ctx context.Context, hs []kernels.Handle) ([][]byte, err
 func (p *pool) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.closed = true
 	clear(p.values)
 	return nil
 }

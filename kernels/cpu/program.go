@@ -54,10 +54,10 @@ func viewOf(t graph.Type) kernels.View {
 func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options) (*program, error) {
 	p := &program{backend: b, opaque: o.Opaque, profile: o.Profile}
 	for i, d := range o.Donate {
-		if d < 0 {
+		if d == -1 {
 			continue
 		}
-		if i >= len(flat.Results) || d >= len(flat.Params) {
+		if d < 0 || i >= len(flat.Results) || d >= len(flat.Params) {
 			return nil, fmt.Errorf("result %d cannot be donated parameter %d", i, d)
 		}
 		if r, q := flat.Types[flat.Results[i].Value], flat.Params[d].Type; !r.Equal(q) {
@@ -332,6 +332,9 @@ const runFor = 64
 func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int, error) {
 	if s.closed {
 		return 0, fmt.Errorf("the session is closed")
+	}
+	if b == nil {
+		return 0, fmt.Errorf("no bindings")
 	}
 	if steps < 0 {
 		return 0, fmt.Errorf("%d steps", steps)

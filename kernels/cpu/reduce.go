@@ -469,7 +469,6 @@ func buildTopK(c *nodeContext, _ int) error {
 	n := src.shape[axis]
 	size := src.dtype.Size()
 	less := lessOf(src.dtype, true)
-	isNaN := nanOf(src.dtype)
 	c.add(func(x *execution, tid, threads int) {
 		order := make([]int, n)
 		p, v, idx := x.ptr(src.slot), x.ptr(c.out[0].slot), x.ptr(c.out[1].slot)
@@ -477,13 +476,7 @@ func buildTopK(c *nodeContext, _ int) error {
 			for i := range order {
 				order[i] = offset + i
 			}
-			// NaN counts as the largest, as in max.
-			sort.SliceStable(order, func(i, j int) bool {
-				if a, b := isNaN(p, order[i]), isNaN(p, order[j]); a || b {
-					return a && !b
-				}
-				return less(p, order[i], order[j])
-			})
+			sort.SliceStable(order, func(i, j int) bool { return less(p, order[i], order[j]) })
 			row := offset / max(n, 1) * k
 			for i, from := range order[:k] {
 				copyOne(unsafe.Add(v, (row+i)*size), unsafe.Add(p, from*size), size)

@@ -187,6 +187,15 @@ func (r *rewriter) node(i int, n *graph.Node, args []graph.ValueID) ([]graph.Val
 			return nil, err
 		}
 		args = args[:min(d.Shaped, len(args))]
+		if n.Op == graph.OpIota && isHalf(types[0].DType) {
+			wide := r.addTyped(n.Op, a, args, []graph.Type{types[0].WithDType(graph.F32)})[0]
+			return r.add(graph.OpConvert, &graph.ConvertAttrs{To: types[0].DType}, wide)
+		}
+		if d.Class != graph.Movement && slices.ContainsFunc(args, func(v graph.ValueID) bool { return isHalf(r.out.Types[v].DType) }) {
+			settled := *n
+			settled.Attrs = a
+			return r.widened(&settled, args, types)
+		}
 		return r.addTyped(n.Op, a, args, types), nil
 	}
 	switch n.Op {
@@ -355,6 +364,9 @@ func (r *rewriter) dot(n *graph.Node, args []graph.ValueID) ([]graph.ValueID, er
 				return nil, err
 			}
 			a.Accum, a.Out = graph.F32, graph.F32
+			if t.DType == graph.F64 {
+				a.Accum, a.Out = graph.F64, graph.F64
+			}
 		}
 	}
 	order := func(v graph.ValueID, batch, contract []int64) (graph.ValueID, []int64, []int64, error) {
