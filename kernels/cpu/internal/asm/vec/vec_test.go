@@ -532,7 +532,7 @@ func TestHalves(t *testing.T) {
 			// exponent bits and mantissa bits
 			mant uint
 			bias int
-		}{{"f16", k.ToF16, k.FromF16, 10, 15}, {"bf16", k.ToBF16, k.FromBF16, 7, 127}} {
+		}{{"bf16", k.ToBF16, k.FromBF16, 7, 127}, {"f16", k.ToF16, k.FromF16, 10, 15}} {
 			values, back := make([]float32, 1<<16), make([]uint16, 1<<16)
 			c.from(values, halves)
 			for i, v := range values {
