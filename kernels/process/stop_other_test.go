@@ -1,0 +1,7 @@
+//go:build !unix
+
+package process_test
+
+const canStop = false
+
+func stopSelf() {}
