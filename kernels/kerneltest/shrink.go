@@ -11,8 +11,8 @@ import (
 )
 
 // Shrink makes a recipe that fails with err smaller while it goes on failing:
-// fewer outputs, then steps whose results are handed in instead of computed. It
-// returns the smallest one and how that fails.
+// an earlier value as the output, fewer outputs, then steps whose results are
+// handed in instead of computed. It returns the smallest one and how that fails.
 func Shrink(ctx context.Context, backend kernels.Backend, kind int, r *Recipe, err error) (*Recipe, error) {
 	fails := func(c *Recipe) bool {
 		refused, e := c.Check(ctx, backend, kind)
@@ -21,6 +21,13 @@ func Shrink(ctx context.Context, backend kernels.Backend, kind int, r *Recipe, e
 		}
 		err = e
 		return true
+	}
+	// The first value that is off as the only output, if there is one.
+	for _, s := range r.Steps {
+		if c := r.with(s.Outs); fails(c) {
+			r = c
+			break
+		}
 	}
 	for again := true; again; {
 		again = false
