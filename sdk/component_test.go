@@ -169,6 +169,9 @@ func TestLayersThatDoNotFitAreRefused(t *testing.T) {
 		{`parameter "Kernel"`, func(b *sdk.LayerBuilder, x graph.Value) graph.Value {
 			return x.Add(b.Param("Kernel", graph.T(graph.F32, 4), sdk.Param{}))
 		}},
+		{"component_test.go:", func(b *sdk.LayerBuilder, x graph.Value) graph.Value { // not the SDK's own line
+			return x.Add(b.Param("k", graph.Type{DType: graph.F32, Shape: graph.Shape{graph.Batch}}, sdk.Param{}))
+		}},
 		{"2 axis tags", func(b *sdk.LayerBuilder, x graph.Value) graph.Value {
 			return x.Add(b.Param("k", graph.T(graph.F32, 4), sdk.Param{Axes: []string{"in", "out"}}))
 		}},

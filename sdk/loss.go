@@ -1,10 +1,6 @@
 package sdk
 
-import (
-	"fmt"
-
-	"github.com/hone-ml/hone/sdk/graph"
-)
+import "github.com/hone-ml/hone/sdk/graph"
 
 // Loss compares the model's output with the target. It returns one value per
 // example, [batch]; the host weights and averages them.
@@ -53,11 +49,4 @@ func SameShape(output, target graph.Value) graph.Value {
 		return target.Reshape(output.Dims()...)
 	}
 	return b.Failf("the target %v does not fit the output %v", target.Type(), output.Type())
-}
-
-func wantInputs(n int, types []graph.Type) error {
-	if len(types) != n {
-		return fmt.Errorf("the host sent %d inputs, wanted %d", len(types), n)
-	}
-	return nil
 }

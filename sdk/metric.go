@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/hone-ml/hone/sdk/graph"
@@ -190,14 +189,4 @@ func WeightLike(weight, v graph.Value) graph.Value {
 		return weight
 	}
 	return weight.Convert(v.DType()).BroadcastAlong([]int64{0}, v.Dims()...)
-}
-
-func checkWeight(in []graph.Type) error {
-	if err := wantInputs(3, in); err != nil {
-		return err
-	}
-	if len(in[2].Shape) != 1 || !in[2].DType.IsFloat() {
-		return fmt.Errorf("the host sent the weight as %v", in[2])
-	}
-	return nil
 }

@@ -256,11 +256,11 @@ func (t *tracer) globals(o Optimizer, g GlobalsOptimizer, param graph.Type, star
 		return err
 	}
 	if len(got) != len(types) {
-		return fmt.Errorf("Combine returns %d values for %d contributions", len(got), len(types))
+		return fmt.Errorf("its Combine returns %d values for %d contributions", len(got), len(types))
 	}
 	for i := range got {
 		if !got[i].Equal(types[i]) {
-			return fmt.Errorf("Combine returns %v for a contribution of type %v", got[i], types[i])
+			return fmt.Errorf("its Combine returns %v for a contribution of type %v", got[i], types[i])
 		}
 	}
 	b = start("finish")

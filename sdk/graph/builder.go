@@ -68,7 +68,8 @@ func callerPosition() string {
 	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
 	for {
 		f, more := frames.Next()
-		if f.Function != "" && (!strings.Contains(f.Function, "hone/sdk/graph.") || strings.HasSuffix(f.File, "_test.go")) {
+		own := strings.Contains(f.Function, "hone/sdk/graph.") || strings.Contains(f.Function, "hone/sdk.")
+		if f.Function != "" && (!own || strings.HasSuffix(f.File, "_test.go")) {
 			return fmt.Sprintf(" (%s:%d)", path.Base(f.File), f.Line)
 		}
 		if !more {

@@ -117,10 +117,10 @@ func (t *tracing) wanted() []signature {
 	case sdk.OptimizerKind:
 		param := t.inputs[0]
 		grad := Input{Name: "grad", Type: param.Type}
-		any := []graph.Role{graph.SlotRole, graph.GlobalRole, graph.HyperRole, graph.StepRole}
+		full := []graph.Role{graph.SlotRole, graph.GlobalRole, graph.HyperRole, graph.StepRole}
 		s := []signature{
 			{name: "init", inputs: t.inputs, results: []graph.Role{graph.SlotRole}},
-			{name: "update", inputs: []Input{param, grad}, params: any, results: []graph.Role{graph.Output, graph.SlotRole}, output: "param", typ: &param.Type},
+			{name: "update", inputs: []Input{param, grad}, params: full, results: []graph.Role{graph.Output, graph.SlotRole}, output: "param", typ: &param.Type},
 		}
 		if t.schema.Has("partial") {
 			few := []graph.Role{graph.HyperRole, graph.StepRole, graph.SlotRole}
@@ -129,10 +129,10 @@ func (t *tracing) wanted() []signature {
 				signature{name: "finish", params: few[:2], results: []graph.Role{graph.GlobalRole}})
 		}
 		if t.schema.Has("perturb") {
-			s = append(s, signature{name: "perturb", inputs: []Input{param, grad}, params: any, results: out, output: "param", typ: &param.Type})
+			s = append(s, signature{name: "perturb", inputs: []Input{param, grad}, params: full, results: out, output: "param", typ: &param.Type})
 		}
 		if t.schema.Has("eval_params") {
-			s = append(s, signature{name: "eval_params", inputs: t.inputs, params: any, results: out, output: "param", typ: &param.Type})
+			s = append(s, signature{name: "eval_params", inputs: t.inputs, params: full, results: out, output: "param", typ: &param.Type})
 		}
 		return s
 	case sdk.ScheduleKind:
