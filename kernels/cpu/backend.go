@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
@@ -72,6 +73,20 @@ func (b *Backend) Name() string { return "cpu" }
 
 // Variant returns the kernel set in use.
 func (b *Backend) Variant() string { return b.level.String() }
+
+// Peak measures the multiply-adds of one core, in floating-point operations a
+// second; 0 for the portable kernels, which have no such measure.
+func (b *Backend) Peak() float64 {
+	best := 0.0
+	for range 50 {
+		start := time.Now()
+		n := gemm.PeakFMA(b.level, 2000)
+		if d := time.Since(start).Seconds(); d > 0 {
+			best = max(best, float64(n)/d)
+		}
+	}
+	return best
+}
 
 // Devices returns the processor.
 func (b *Backend) Devices() []kernels.Device {

@@ -396,7 +396,8 @@ func (l *lowering) emitNode(u *unit) error {
 		part.run = run
 		part.access = slices.Clone(c.access)
 		part.meet = i > 0 && !u.first
-		if i > 0 {
+		// What comes before the last instruction prepares or makes parts.
+		if i < len(c.code)-1 {
 			part.name += "/" + fmt.Sprint(i)
 			part.bytes = 0
 		} else {
