@@ -20,7 +20,7 @@ type Options struct {
 	WithThreads func(t testing.TB, threads int) kernels.Backend
 	// Seed starts the random graphs; 0 means 1.
 	Seed uint64
-	// Graphs is the number of random graphs of each kind; 0 means 60, and 2000
+	// Graphs is the number of random graphs of each kind; 0 means 300, and 5000
 	// in the long tier.
 	Graphs int
 	// SkipOps leaves out the op-by-op tests, for a seam whose backend passes
@@ -42,9 +42,9 @@ func Run(t *testing.T, newBackend func(t testing.TB) kernels.Backend, o Options)
 		o.Seed = 1
 	}
 	if o.Graphs == 0 {
-		o.Graphs = 60
+		o.Graphs = 300
 		if Long() {
-			o.Graphs = 2000
+			o.Graphs = 5000
 		}
 	}
 	group := func(name string, f func(t *testing.T, h *harness)) {
