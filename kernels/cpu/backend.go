@@ -11,7 +11,6 @@ import (
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
-	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/optim"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/philox"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/vec"
@@ -36,7 +35,6 @@ type Backend struct {
 	philox *philox.Kernels
 	optim  *optim.Kernels
 	conv   *conv.Kernels
-	norm   *norm.Kernels
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -58,7 +56,7 @@ func New(c Config) (*Backend, error) {
 	}
 	return &Backend{
 		level: level, team: newTeam(c.Threads), gemm: gemm.For(level), vec: vec.For(level), philox: philox.For(level),
-		optim: optim.For(level), conv: conv.For(level), norm: norm.For(level),
+		optim: optim.For(level), conv: conv.For(level),
 	}, nil
 }
 

@@ -460,13 +460,3 @@ func (c *nodeContext) scratch(bytes int) slot {
 func at[T any](x *execution, t tensorAt) []T {
 	return unsafe.Slice((*T)(x.ptr(t.slot)), t.numel())
 }
-
-func without(shape []int, axes []int64) []int {
-	var out []int
-	for i, e := range shape {
-		if !slices.Contains(axes, int64(i)) {
-			out = append(out, e)
-		}
-	}
-	return out
-}

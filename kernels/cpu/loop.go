@@ -11,10 +11,6 @@ import (
 // registers, one block each, stay in the first-level cache.
 const block = 1024
 
-// maxRegisters bounds a loop's working set: registers of four bytes an element
-// fill 48 KiB, beyond which fusing costs more than it saves.
-const maxRegisters = 12
-
 // loop is a chain of elementwise ops over one index space of n elements,
 // computed block by block.
 type loop struct {

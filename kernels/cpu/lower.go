@@ -72,7 +72,6 @@ type lowering struct {
 	inMemory  []bool // values that need memory
 	slots     []slot // of values, -1 where there is none
 	lastUse   []int  // position in the schedule of the last reader of a value
-	firstDef  []int
 	prog      *program
 	copies    []copyOut
 	donatedTo map[graph.ValueID]int // parameter whose memory the value takes

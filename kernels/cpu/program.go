@@ -12,7 +12,6 @@ import (
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
-	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/inline"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -148,7 +147,6 @@ type execution struct {
 	program *program
 	arena   []byte
 	ptrs    []unsafe.Pointer
-	lens    []int64
 	threads []threadState
 	inner   []*execution
 	ctx     context.Context
@@ -162,7 +160,6 @@ type threadState struct {
 	operands [maxLoopOperands]unsafe.Pointer // of the loop that runs
 	gemm     gemm.Workspace
 	conv     conv.Workspace
-	norm     norm.Workspace
 	_        [lineBytes]byte
 }
 
