@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -361,10 +360,4 @@ func signatureOf(p *train.Program, b *feed.Binding) Signature {
 		s.Outputs = append(s.Outputs, o)
 	}
 	return s
-}
-
-// sameModel reports whether two programs compute the same functions.
-func sameModel(a, b *graph.Module) bool {
-	x, y := graph.Digest(a), graph.Digest(b)
-	return bytes.Equal(x[:], y[:])
 }

@@ -116,6 +116,7 @@ func (o *OutputValues) width() int {
 
 func (p *Prediction) writeJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // labels such as <=50K are for people
 	for i := range int(p.Examples) {
 		row := map[string]any{}
 		for _, o := range p.Outputs {

@@ -70,8 +70,12 @@ func sources() map[string]source {
 			pathParam("images", "A file of images, instead of a folder.", false),
 			pathParam("labels", "The file of their labels.", false),
 		}, readIDX},
-		"csv":   {csv, readCSV},
-		"jsonl": {file, readJSONLines},
+		"csv":     {csv, readCSV},
+		"jsonl":   {file, readAs(data.FormatJSONLines)},
+		"npy":     {file, readAs(data.FormatNPY)},
+		"npz":     {file, readAs(data.FormatNPZ)},
+		"parquet": {file, readAs(data.FormatParquet)},
+		"arrow":   {file, readAs(data.FormatArrow)},
 	}
 }
 
@@ -251,9 +255,16 @@ func readCSV(ctx context.Context, d *spec.Data, v spec.Values) (*Parts, error) {
 	return &Parts{Train: t}, err
 }
 
-func readJSONLines(ctx context.Context, _ *spec.Data, v spec.Values) (*Parts, error) {
-	t, err := data.ReadJSONLines(ctx, v.Get("path").Path().Resolved, data.JSONOptions{})
-	return &Parts{Train: t}, err
+// readAs reads a file of a given format.
+func readAs(f data.Format) func(context.Context, *spec.Data, spec.Values) (*Parts, error) {
+	return func(ctx context.Context, _ *spec.Data, v spec.Values) (*Parts, error) {
+		src, err := data.Open(ctx, v.Get("path").Path().Resolved, data.OpenOptions{Format: f})
+		if err != nil {
+			return nil, err
+		}
+		t, err := data.ReadAll(ctx, src)
+		return &Parts{Train: t}, err
+	}
 }
 
 // split derives the parts that a split block asks for.
