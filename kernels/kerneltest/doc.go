@@ -10,6 +10,6 @@
 //	}
 //
 // Start reading at run.go; bound.go says how far a result may be from the
-// reference, random.go makes the random graphs and shrink.go makes a failing
+// reference, generate.go makes the random graphs and shrink.go makes a failing
 // one small. The package knows nothing of any backend.
 package kerneltest

@@ -201,11 +201,19 @@ func opModule(op graph.Op, attrs graph.Attrs, in []*graph.Tensor) (*graph.Module
 	for i, t := range in {
 		args[i] = b.Input(fmt.Sprint("x", i), t.Type())
 	}
-	for i, v := range b.Apply(op, attrs, args...) {
+	for i, v := range applyOp(b, op, attrs, args) {
 		b.Output(fmt.Sprint("y", i), v)
 	}
 	_, err := b.Finish()
 	return m, err
+}
+
+// applyOp adds the node; large literals become named constants.
+func applyOp(b *graph.Builder, op graph.Op, attrs graph.Attrs, args []graph.Value) []graph.Value {
+	if a, ok := attrs.(*graph.ConstantAttrs); ok && a.Value != nil {
+		return []graph.Value{b.Const(a.Value)}
+	}
+	return b.Apply(op, attrs, args...)
 }
 
 // checkOp runs one op on the backend and compares it with the reference. It
