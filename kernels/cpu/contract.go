@@ -138,9 +138,8 @@ func dotRowT[T, A, R number](dst, a, b unsafe.Pointer, n, k, sa, sk, sn int) {
 	for j := range out {
 		var acc A
 		p, q := a, unsafe.Add(b, j*sn*size)
-		for range k {
-			acc += A(*(*T)(p)) * A(*(*T)(q))
-			p, q = unsafe.Add(p, sa*size), unsafe.Add(q, sk*size)
+		for i := range k {
+			acc += A(*(*T)(unsafe.Add(p, i*sa*size))) * A(*(*T)(unsafe.Add(q, i*sk*size)))
 		}
 		out[j] = R(acc)
 	}

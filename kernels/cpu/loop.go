@@ -207,8 +207,7 @@ func fillStrided[T any](s *stridedSource, dst, src unsafe.Pointer, start, n int)
 			copy(out[:run], unsafe.Slice((*T)(p), run))
 		default:
 			for i := range out[:run] {
-				out[i] = *(*T)(p)
-				p = unsafe.Add(p, step*es)
+				out[i] = *(*T)(unsafe.Add(p, i*step*es))
 			}
 		}
 		out = out[run:]

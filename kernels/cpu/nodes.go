@@ -115,9 +115,10 @@ func copyRun(dst, src unsafe.Pointer, n, td, ts, size int) {
 func copyStrided[T any](dst, src unsafe.Pointer, n, td, ts int) {
 	var e T
 	sd, ss := td*int(unsafe.Sizeof(e)), ts*int(unsafe.Sizeof(e))
-	for range n {
-		*(*T)(dst) = *(*T)(src)
-		dst, src = unsafe.Add(dst, sd), unsafe.Add(src, ss)
+	// Addresses are computed from the first element, so that none beyond the
+	// last is ever formed.
+	for i := range n {
+		*(*T)(unsafe.Add(dst, i*sd)) = *(*T)(unsafe.Add(src, i*ss))
 	}
 }
 

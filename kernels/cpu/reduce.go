@@ -204,9 +204,8 @@ func reduceNode[T any](c *nodeContext, a *graph.ReduceAttrs, r reducer[T]) error
 		columns := r.columns
 		if columns == nil {
 			columns = func(acc, p unsafe.Pointer, ld, rows, n int) {
-				for range rows {
-					r.rows(unsafe.Slice((*T)(acc), n), p, n)
-					p = unsafe.Add(p, ld*size)
+				for i := range rows {
+					r.rows(unsafe.Slice((*T)(acc), n), unsafe.Add(p, i*ld*size), n)
 				}
 			}
 		}
