@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/train"
-	"github.com/hone-ml/hone/modelfmt"
 )
 
 // progressEvery is the least time between two progress events.
@@ -289,12 +287,8 @@ func (r *run) restoreBest() error {
 	if r.o.Out == "" {
 		r.result.Checkpoint = r.best
 	} else {
-		src, err := os.Open(r.best)
-		if err != nil {
-			return err
-		}
-		defer src.Close()
-		if err := modelfmt.ReplaceFile(r.last, func(w io.Writer) error { _, err := io.Copy(w, src); return err }); err != nil {
+		// Under the run's own lock, which a copy of the file would collide with.
+		if _, err := writeCheckpoint(r.last, r.lockOf[r.last], r.fixed, s.run, s.values); err != nil {
 			return checkpointError(r.last, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -351,7 +352,12 @@ func (m *Model) recordedData(ctx context.Context, o Options) (*feed.Parts, strin
 	}
 	so := o.specOptions()
 	for _, k := range sortedKeys(m.s.spec.Variables) {
-		so.Vars = append([]string{k + "=" + m.s.spec.Variables[k]}, so.Vars...)
+		v := m.s.spec.Variables[k]
+		// Recorded in HCL, where a string stands in quotes; --var takes it bare.
+		if bare, err := strconv.Unquote(v); err == nil {
+			v = bare
+		}
+		so.Vars = append([]string{k + "=" + v}, so.Vars...)
 	}
 	s, diags := spec.Parse(m.s.spec.Dir, sources, so)
 	if diags.HasErrors() {

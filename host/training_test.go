@@ -229,3 +229,18 @@ func TestAugmentationDependsOnExampleAndEpochAlone(t *testing.T) {
 		sameTensors(t, whole, again)
 	}
 }
+
+func TestRestoreBestEndsOnTheBestEpoch(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "r.hone")
+	more := "early_stopping {\n monitor = \"val_loss\"\n patience = 1\n min_delta = 0.1\n restore_best = true\n }"
+	r := trainTo(t, digits("20", more), out, TrainOptions{})
+	if r.Stopped != "early_stopping" {
+		t.Fatalf("%+v", r)
+	}
+	sameTensors(t, out, strings.TrimSuffix(out, ".hone")+".best.hone")
+	m, err := Open(out, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+}

@@ -261,7 +261,6 @@ func (a *assembler) group(l *spec.Layer, p *placed, path, full string, types []g
 	for i, in := range g.Inputs {
 		inputs[in.Name] = types[i]
 	}
-	before := len(a.out.Layers)
 	layers := a.layers(g, path, full, inputs)
 	if a.diags.HasErrors() {
 		return false
@@ -273,7 +272,6 @@ func (a *assembler) group(l *spec.Layer, p *placed, path, full string, types []g
 	a.describe(p, l.Type.String(), full, types)
 	// The inner layers are listed; their group would count them twice.
 	a.out.Layers = a.out.Layers[:len(a.out.Layers)-1]
-	_ = before
 	return true
 }
 
