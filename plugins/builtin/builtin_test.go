@@ -130,13 +130,23 @@ func cases() []plugintest.Case {
 	return all
 }
 
+// networks are whole networks: their layers are among the cases, and package
+// layers compares them with Keras.
+func networks() []plugintest.Case {
+	image := graph.Type{DType: graph.F32, Shape: graph.Shape{graph.Batch, graph.N(32), graph.N(32), graph.N(3)}}
+	return []plugintest.Case{
+		{Kind: sdk.LayerKind, Type: "resnet50", Inputs: []graph.Type{image}},
+		{Kind: sdk.LayerKind, Type: "vgg16", Inputs: []graph.Type{image}},
+	}
+}
+
 func TestFirstPartyComponentsConform(t *testing.T) {
 	plugintest.ConformWith(t, builtin.Plugins(), cases()...)
 }
 
 func TestEveryComponentIsTried(t *testing.T) {
 	tried := map[string]bool{}
-	for _, c := range cases() {
+	for _, c := range append(cases(), networks()...) {
 		tried[string(c.Kind)+" "+c.Type] = true
 	}
 	for _, p := range builtin.Plugins() {
@@ -156,7 +166,7 @@ func TestEveryComponentIsTried(t *testing.T) {
 
 func TestComponentsAreTheSameInAProcessOfTheirOwn(t *testing.T) {
 	here, there := plugintest.Serve(t, builtin.InProcess()), plugintest.Serve(t, bundle)
-	for _, c := range cases() {
+	for _, c := range append(cases(), networks()...) {
 		a := here.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...)
 		b := there.MustTrace(c.Kind, c.Type, c.Config, c.Inputs...)
 		if graph.Digest(a) != graph.Digest(b) {

@@ -40,6 +40,7 @@ func Plugin() sdk.Plugin {
 			"multiply":                 layer[Multiply],
 			"relu":                     layer[ReLU],
 			"relu6":                    layer[ReLU6],
+			"resnet50":                 layer[ResNet50],
 			"reshape":                  layer[Reshape],
 			"selu":                     layer[SELU],
 			"separable_conv2d":         layer[SeparableConv2D],
@@ -49,6 +50,7 @@ func Plugin() sdk.Plugin {
 			"softplus":                 layer[Softplus],
 			"softsign":                 layer[Softsign],
 			"tanh":                     layer[Tanh],
+			"vgg16":                    layer[VGG16],
 			"zero_padding2d":           layer[ZeroPadding2D],
 		},
 		Initializers: sdk.Initializers{
