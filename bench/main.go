@@ -31,7 +31,7 @@ import (
 // works are what can be compared, with the spec that hone trains.
 var works = map[string]string{
 	"mlp": "examples/mnist-mlp",
-	"cnn": "bench/mnist-cnn.hone.hcl",
+	"cnn": "examples/mnist-cnn",
 }
 
 type bench struct {

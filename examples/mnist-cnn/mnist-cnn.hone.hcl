@@ -1,7 +1,9 @@
-# The convolution network of the comparison: the same layers as the peers' "cnn".
+# MNIST with convolutions and batch normalization.
+#   hone train examples/mnist-cnn --var mnist=FOLDER
+# FOLDER holds the IDX files train* and t10k*, compressed or not.
 
 variable "mnist" {
-  type        = string
+  type        = path
   description = "Folder of the MNIST files."
 }
 
