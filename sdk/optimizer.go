@@ -14,6 +14,16 @@ import (
 // The host receives "update" (inputs param and grad, slots, globals, hypers,
 // step; output param and the slots) and "init" (input param; the slots), and with
 // the optional powers "partial", "combine", "finish", "perturb", "eval_params".
+//
+// What the host does with them, once a batch:
+//
+//	globals, perturb  where there is a perturb: globals of this batch's gradients,
+//	                  every parameter perturbed, the gradients taken again there
+//	accumulate, clip  the gradients, as the user asks
+//	globals, update   of what came out, and of no other gradients
+//
+// Gradients where a mask holds a parameter at zero are zero from the start. An
+// optimizer may contain another: [OptimizerBuilder.Optimizer].
 type Optimizer interface {
 	Update(b *OptimizerBuilder, param, grad graph.Value) graph.Value
 }
@@ -35,13 +45,16 @@ type Combiner interface {
 }
 
 // Perturber is the optional power of optimizers that take the gradient a second
-// time, at perturbed parameters (sharpness-aware minimization).
+// time, at perturbed parameters (sharpness-aware minimization). Update gets that
+// gradient and the parameter as it was; the states of layers, the losses and the
+// metrics are those of the first pass.
 type Perturber interface {
 	Perturb(b *OptimizerBuilder, param, grad graph.Value) graph.Value
 }
 
 // EvalParamser is the optional power of optimizers whose parameters in
-// evaluation are not those in training (averages).
+// evaluation and prediction are not those in training (averages). EvalParams may
+// read slots, hypers and the step.
 type EvalParamser interface {
 	EvalParams(b *OptimizerBuilder, param graph.Value) graph.Value
 }
@@ -50,16 +63,20 @@ type EvalParamser interface {
 // updates made so far: 0 in the first.
 type OptimizerBuilder struct {
 	*graph.Builder
+	t      *tracer
 	param  graph.Type
 	shared *optimizerState
 	slots  map[string]graph.Value
 	dirty  []string
-	finish bool
+	update bool // in Update
+	finish bool // in Finish
 }
 
 type optimizerState struct {
+	prefix  string // of the functions' names
 	slots   []slot
 	globals []accumulator
+	inner   []innerOptimizer
 }
 
 type slot struct {
@@ -161,50 +178,46 @@ func (b *OptimizerBuilder) HyperLike(name string, value float64) graph.Value {
 	return b.Hyper(name, value).Convert(b.param.DType)
 }
 
-func (t *tracer) optimizer(o Optimizer, param graph.Type) error {
-	shared := &optimizerState{}
+// optimizer traces o for one type of parameter; its functions' names begin with
+// prefix.
+func (t *tracer) optimizer(prefix string, o Optimizer, param graph.Type) error {
+	shared := &optimizerState{prefix: prefix}
 	start := func(name string) *OptimizerBuilder {
-		return &OptimizerBuilder{Builder: graph.NewBuilder(t.m, name, graph.Any), param: param, shared: shared, slots: map[string]graph.Value{}}
+		return &OptimizerBuilder{Builder: graph.NewBuilder(t.m, prefix+name, graph.Any), t: t, param: param, shared: shared, slots: map[string]graph.Value{}}
 	}
-	paramResult := func(b *OptimizerBuilder, v graph.Value) error {
-		if v.Valid() && !v.Type().Equal(param) {
-			b.Failf("the result must be %v, got %v", param, v.Type())
-		}
-		b.Output("param", v)
-		f, err := b.Finish()
-		if err == nil {
-			moveFirst(f, "param")
-		}
-		return err
-	}
-	if g, ok := o.(GlobalsOptimizer); ok {
-		if err := t.globals(o, g, param, start); err != nil {
+	g, ok := o.(GlobalsOptimizer)
+	if ok {
+		if err := globals(o, g, param, start); err != nil {
 			return err
 		}
 	}
 	b := start("update")
+	b.update = true
 	next := o.Update(b, b.Input("param", param), b.Input("grad", param))
 	for _, s := range shared.slots {
 		if v, ok := b.slots[s.name]; ok && !slices.Contains(b.dirty, s.name) {
 			b.Replace(graph.SlotRole, s.name, v)
 		}
 	}
-	if err := paramResult(b, next); err != nil {
+	if err := b.paramResult(next); err != nil {
 		return err
 	}
 	if p, ok := o.(Perturber); ok {
 		b := start("perturb")
-		if err := paramResult(b, p.Perturb(b, b.Input("param", param), b.Input("grad", param))); err != nil {
+		if err := b.paramResult(p.Perturb(b, b.Input("param", param), b.Input("grad", param))); err != nil {
 			return err
 		}
 	}
 	if e, ok := o.(EvalParamser); ok {
 		b := start("eval_params")
-		if err := paramResult(b, e.EvalParams(b, b.Input("param", param))); err != nil {
+		if err := b.paramResult(e.EvalParams(b, b.Input("param", param))); err != nil {
 			return err
 		}
 	}
-	first := graph.NewBuilder(t.m, "init", graph.Any)
+	if err := t.inherit(prefix, shared.inner, start); err != nil {
+		return err
+	}
+	first := start("init")
 	p := first.Input("param", param)
 	for _, s := range shared.slots {
 		v := p
@@ -216,33 +229,53 @@ func (t *tracer) optimizer(o Optimizer, param graph.Type) error {
 		}
 		first.Replace(graph.SlotRole, s.name, v)
 	}
+	for _, in := range shared.inner {
+		first.call(in, "init", p)
+	}
 	_, err := first.Finish()
 	return err
 }
 
-func (t *tracer) globals(o Optimizer, g GlobalsOptimizer, param graph.Type, start func(string) *OptimizerBuilder) error {
-	outputs := func(b *OptimizerBuilder, vs []graph.Value) ([]graph.Type, error) {
-		types, _ := typesOf(vs)
-		for i, v := range vs {
-			b.Output(fmt.Sprintf("total%d", i), v)
-		}
-		_, err := b.Finish()
-		return types, err
+// paramResult ends a function whose first result is the parameter.
+func (b *OptimizerBuilder) paramResult(v graph.Value) error {
+	if v.Valid() && !v.Type().Equal(b.param) {
+		b.Failf("the result must be %v, got %v", b.param, v.Type())
 	}
-	inputs := func(b *OptimizerBuilder, prefix string, types []graph.Type) []graph.Value {
-		var vs []graph.Value
-		for i, t := range types {
-			vs = append(vs, b.Input(fmt.Sprintf("%s%d", prefix, i), t))
-		}
-		return vs
+	b.Output("param", v)
+	f, err := b.Finish()
+	if err == nil {
+		moveFirst(f, "param")
 	}
+	return err
+}
+
+// totals ends a function of contributions and returns their types.
+func (b *OptimizerBuilder) totals(vs []graph.Value) ([]graph.Type, error) {
+	types, _ := typesOf(vs)
+	for i, v := range vs {
+		b.Output(fmt.Sprintf("total%d", i), v)
+	}
+	_, err := b.Finish()
+	return types, err
+}
+
+// inputs declares one input for every contribution.
+func (b *OptimizerBuilder) inputs(prefix string, types []graph.Type) []graph.Value {
+	var vs []graph.Value
+	for i, t := range types {
+		vs = append(vs, b.Input(fmt.Sprintf("%s%d", prefix, i), t))
+	}
+	return vs
+}
+
+func globals(o Optimizer, g GlobalsOptimizer, param graph.Type, start func(string) *OptimizerBuilder) error {
 	b := start("partial")
-	types, err := outputs(b, g.Partial(b, b.Input("param", param), b.Input("grad", param)))
+	types, err := b.totals(g.Partial(b, b.Input("param", param), b.Input("grad", param)))
 	if err != nil {
 		return err
 	}
 	b = start("combine")
-	x, y := inputs(b, "total", types), inputs(b, "other", types)
+	x, y := b.inputs("total", types), b.inputs("other", types)
 	var sums []graph.Value
 	if c, ok := o.(Combiner); ok {
 		sums = c.Combine(b, x, y)
@@ -251,7 +284,7 @@ func (t *tracer) globals(o Optimizer, g GlobalsOptimizer, param graph.Type, star
 			sums = append(sums, x[i].Add(y[i]))
 		}
 	}
-	got, err := outputs(b, sums)
+	got, err := b.totals(sums)
 	if err != nil {
 		return err
 	}
@@ -265,7 +298,7 @@ func (t *tracer) globals(o Optimizer, g GlobalsOptimizer, param graph.Type, star
 	}
 	b = start("finish")
 	b.finish = true
-	g.Finish(b, inputs(b, "total", types))
+	g.Finish(b, b.inputs("total", types))
 	_, err = b.Finish()
 	return err
 }

@@ -104,7 +104,7 @@ func (t *tracer) component(kind Kind, v any, inputs []*pluginpb.Input) error {
 	case ConstraintKind:
 		return t.parameterFunc(kind, "constrain", v, types[0], inputs[0].Axes)
 	case OptimizerKind:
-		return t.optimizer(v.(Optimizer), types[0])
+		return t.optimizer("", v.(Optimizer), types[0])
 	case ScheduleKind:
 		return t.schedule(string(ScheduleKind), v.(Schedule))
 	case TransformKind:

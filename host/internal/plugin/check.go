@@ -17,7 +17,7 @@ func (t *tracing) check(m *graph.Module) error {
 	if err := checkAttached(m); err != nil {
 		return err
 	}
-	for _, want := range t.wanted() {
+	for _, want := range t.wanted(m) {
 		modes := []graph.Mode{graph.Any}
 		if m.Func(want.name, graph.Any) == nil {
 			if t.schema.Kind != sdk.LayerKind {
@@ -85,7 +85,7 @@ type signature struct {
 	typ     *graph.Type  // its type, where it is fixed
 }
 
-func (t *tracing) wanted() []signature {
+func (t *tracing) wanted(m *graph.Module) []signature {
 	none := []Input{}
 	out := []graph.Role{graph.Output}
 	fixed := func(typ graph.Type) *graph.Type { return &typ }
@@ -118,20 +118,22 @@ func (t *tracing) wanted() []signature {
 		param := t.inputs[0]
 		grad := Input{Name: "grad", Type: param.Type}
 		full := []graph.Role{graph.SlotRole, graph.GlobalRole, graph.HyperRole, graph.StepRole}
+		// An optimizer has the powers of those that its arguments put into it.
+		has := func(power string) bool { return t.schema.Has(power) || m.Func(power, graph.Any) != nil }
 		s := []signature{
 			{name: "init", inputs: t.inputs, results: []graph.Role{graph.SlotRole}},
 			{name: "update", inputs: []Input{param, grad}, params: full, results: []graph.Role{graph.Output, graph.SlotRole}, output: "param", typ: &param.Type},
 		}
-		if t.schema.Has("partial") {
+		if has("partial") {
 			few := []graph.Role{graph.HyperRole, graph.StepRole, graph.SlotRole}
 			s = append(s, signature{name: "partial", inputs: []Input{param, grad}, params: few, results: out},
 				signature{name: "combine", results: out},
 				signature{name: "finish", params: few[:2], results: []graph.Role{graph.GlobalRole}})
 		}
-		if t.schema.Has("perturb") {
+		if has("perturb") {
 			s = append(s, signature{name: "perturb", inputs: []Input{param, grad}, params: full, results: out, output: "param", typ: &param.Type})
 		}
-		if t.schema.Has("eval_params") {
+		if has("eval_params") {
 			s = append(s, signature{name: "eval_params", inputs: t.inputs, params: full, results: out, output: "param", typ: &param.Type})
 		}
 		return s

@@ -285,7 +285,7 @@ func clean(s string, limit int) string {
 func (t *tracing) supply(ctx context.Context, needs []*pluginpb.Need) error {
 	for _, n := range needs {
 		kind := sdk.KindFromProto(n.Kind)
-		if kind != sdk.LayerKind && kind != sdk.ScheduleKind {
+		if kind != sdk.LayerKind && kind != sdk.ScheduleKind && kind != sdk.OptimizerKind {
 			return t.invalid(fmt.Errorf("it needs a component of kind %v", n.Kind))
 		}
 		for _, s := range t.req.Supplied {
@@ -303,7 +303,11 @@ func (t *tracing) supply(ctx context.Context, needs []*pluginpb.Need) error {
 			if err != nil {
 				return t.invalid(err)
 			}
-			inputs = append(inputs, Input{Name: sdk.InputName(i), Type: typ})
+			name := sdk.InputName(i)
+			if kind == sdk.OptimizerKind {
+				name = "param"
+			}
+			inputs = append(inputs, Input{Name: name, Type: typ})
 		}
 		m, err := t.host.trace(ctx, kind, c, inputs, t.depth+1)
 		if err != nil {
