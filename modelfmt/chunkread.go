@@ -183,6 +183,9 @@ func (r *Reader) openBase() (*Reader, error) {
 			r.baseErr = &BaseError{Want: want, Err: err}
 		case b == r || b.Root() != want:
 			r.baseErr = &BaseError{Want: want, Got: b.Root()}
+			if b != r {
+				b.Close()
+			}
 		default:
 			r.base = b
 		}

@@ -73,6 +73,37 @@ func (l *Lock) Unlock() error {
 	return releaseLock(f)
 }
 
+// claimed is a lock that a writer has, its own or its caller's.
+type claimed struct {
+	*Lock
+	own bool
+}
+
+// claim takes the lock of path, unless the caller has it already.
+func claim(path string, held *Lock) (claimed, error) {
+	if held == nil {
+		l, err := LockPath(path)
+		return claimed{l, true}, err
+	}
+	real, err := resolvePath(path)
+	if err == nil && (held.file == nil || held.path != real) {
+		err = &InputError{"lock of " + path, "it is released, or is of another path; take it with LockPath"}
+	}
+	return claimed{held, false}, err
+}
+
+// release gives up a lock that is the writer's own.
+func (c *claimed) release() error {
+	if !c.own {
+		return nil
+	}
+	c.own = false
+	if err := c.Unlock(); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // resolvePath follows links to the file that a write would replace, so that two
 // names of one checkpoint share one lock and a link stays a link.
 func resolvePath(path string) (string, error) {

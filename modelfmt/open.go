@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 )
 
 // BaseFiles returns a resolver for ReaderOptions.Base that offers the given
@@ -26,6 +28,46 @@ func BaseFiles(paths ...string) func(Digest, ReaderOptions) (*Reader, error) {
 		}
 		return nil, &BaseError{Want: want, Got: got}
 	}
+}
+
+// BaseFolder returns a resolver for ReaderOptions.Base that looks for the digest
+// asked for among the checkpoints, *.hone, of a folder. It reads the footers of
+// the others, and no more of them.
+func BaseFolder(dir string) func(Digest, ReaderOptions) (*Reader, error) {
+	return func(want Digest, opts ReaderOptions) (*Reader, error) {
+		list, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, &BaseError{Want: want, Err: err}
+		}
+		for _, d := range list {
+			path := filepath.Join(dir, d.Name())
+			if filepath.Ext(path) != ".hone" || !hasRoot(path, want) {
+				continue
+			}
+			return OpenWith(path, opts)
+		}
+		return nil, &BaseError{Want: want, Err: fmt.Errorf("no checkpoint in %s is it; put it there, or name it", dir)}
+	}
+}
+
+// hasRoot reports whether a file ends as the checkpoint of that digest does.
+func hasRoot(path string, want Digest) bool {
+	// What is no regular file, a pipe for one, might never open.
+	st, err := os.Stat(path)
+	if err != nil || !st.Mode().IsRegular() || st.Size() < headerSize+footerSize {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var foot [footerSize]byte
+	if _, err := f.ReadAt(foot[:], st.Size()-footerSize); err != nil {
+		return false
+	}
+	x, err := parseFooter(foot[:], st.Size(), Limits{}.withDefaults())
+	return err == nil && x.root == want
 }
 
 func (r *Reader) open() error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 
@@ -50,10 +49,16 @@ type Writer struct {
 	size     int64
 
 	// What a Writer on a path has, and one on an io.Writer lacks.
-	path    string
-	temp    *tempFile
-	lock    *Lock
-	ownLock bool
+	path string
+	temp *tempFile
+	lock claimed
+}
+
+func (o WriterOptions) fs() FileSystem {
+	if o.FS == nil {
+		return osFS{}
+	}
+	return o.FS
 }
 
 // NewWriter writes a checkpoint to out. Commit ends it; out is neither synced nor
@@ -99,45 +104,28 @@ func NewWriter(out io.Writer, opts WriterOptions) (*Writer, error) {
 // process left there is removed by the next Create of the same path, which the
 // path's lock makes safe. A path that another writer holds gives [ErrLocked].
 func Create(path string, opts WriterOptions) (*Writer, error) {
-	fail := func(err error) (*Writer, error) {
-		return nil, fmt.Errorf("create checkpoint %s: %w", path, err)
-	}
-	real, err := resolvePath(path)
+	lock, err := claim(path, opts.Lock)
 	if err != nil {
 		return nil, err
 	}
-	lock, own := opts.Lock, false
-	if lock == nil {
-		if lock, err = LockPath(real); err != nil {
-			return nil, err
-		}
-		own = true
-	} else if lock.file == nil || lock.path != real {
-		return fail(&InputError{"lock", "it is released, or is of another path; take it with LockPath"})
+	fail := func(err error) (*Writer, error) {
+		lock.release()
+		return nil, fmt.Errorf("create checkpoint %s: %w", path, err)
 	}
-	fsys := opts.FS
-	if fsys == nil {
-		fsys = osFS{}
+	fsys := opts.fs()
+	if st, err := fsys.Stat(lock.path); err == nil && opts.Base != nil && opts.Base.isFile(st) {
+		return fail(&InputError{"base", "it lies at this very path, and its delta would replace it; write the delta elsewhere"})
 	}
-	giveUp := func(err error) (*Writer, error) {
-		if own {
-			lock.Unlock()
-		}
-		return fail(err)
-	}
-	if st, err := fsys.Stat(real); err == nil && opts.Base != nil && opts.Base.isFile(st) {
-		return giveUp(&InputError{"base", "it lies at this very path, and its delta would replace it; write the delta elsewhere"})
-	}
-	temp, err := openTemp(fsys, real)
+	temp, err := openTemp(fsys, lock.path)
 	if err != nil {
-		return giveUp(err)
+		return fail(err)
 	}
 	w, err := NewWriter(temp.file, opts)
 	if err != nil {
 		temp.discard()
-		return giveUp(err)
+		return fail(err)
 	}
-	w.path, w.temp, w.lock, w.ownLock = real, temp, lock, own
+	w.path, w.temp, w.lock = lock.path, temp, lock
 	return w, nil
 }
 
@@ -305,7 +293,7 @@ func (w *Writer) commit() error {
 	if err := w.temp.commit(); err != nil {
 		return err
 	}
-	return w.unlock()
+	return w.lock.release()
 }
 
 // tail writes manifest, index and footer.
@@ -369,18 +357,7 @@ func (w *Writer) Abort() {
 	if w.temp != nil {
 		w.temp.discard()
 	}
-	w.unlock()
-}
-
-func (w *Writer) unlock() error {
-	if !w.ownLock {
-		return nil
-	}
-	w.ownLock = false
-	if err := w.lock.Unlock(); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	w.lock.release()
 }
 
 // Root returns the digest that identifies the checkpoint, once Commit succeeded.
