@@ -66,6 +66,9 @@ type StepConfig struct {
 	// Masked are paths of parameters with a 0/1 mask, applied to parameter and
 	// slots after each update.
 	Masked map[string]bool
+	// Whole are metrics that an evaluation computes of all examples at once: its
+	// function returns the outputs that they take, and does not count them.
+	Whole map[string]bool
 }
 
 // Built is a derived function, ready to compile.
@@ -220,7 +223,16 @@ func BuildEval(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	if err != nil {
 		return nil, err
 	}
-	s.measure(s.call(forward))
+	res := s.call(forward)
+	s.measure(res)
+	given := map[string]bool{}
+	for _, t := range p.Metrics {
+		name := "output:" + t.Output
+		if v := res[key(graph.Output, name)]; cfg.Whole[t.Name] && !given[name] && v.Valid() {
+			given[name] = true
+			s.b.Output(name, v)
+		}
+	}
 	return s.finish()
 }
 
@@ -552,6 +564,9 @@ func (s *step) measure(res map[string]graph.Value) {
 	count := s.read(graph.StateRole, countName, graph.Scalar(graph.F64))
 	s.write(graph.StateRole, countName, count.Add(n))
 	for _, m := range s.p.Metrics {
+		if s.cfg.Whole[m.Name] {
+			continue
+		}
 		f := s.m.Resolve(m.Update, graph.Any)
 		if f == nil {
 			s.failf("the module has no function %q", m.Update)

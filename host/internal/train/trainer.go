@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,12 +14,17 @@ import (
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
-// Arrays are the examples of one part of the data, resident in host memory: the
-// fields that the program reads, each with the examples on its leading axis.
+// Arrays are the examples of one part of the data: the fields that the program
+// reads, each with the examples on its leading axis. They are resident in host
+// memory, or staged: read in batches from a Source.
 type Arrays struct {
 	Examples int64
-	Fields   map[string]kernels.View // by DataField.Name, targets as target:NAME
+	Fields   map[string]kernels.View // by DataField.Name, targets as target:NAME; of a staged part types and shapes alone
 	Weights  []float32               // one an example; nil weighs all alike
+	// Source gives the examples of a staged part, Weighted says that it gives
+	// weights as well.
+	Source   Source
+	Weighted bool
 }
 
 // Config says how a Trainer runs.
@@ -39,6 +45,10 @@ type Config struct {
 	Profile    bool
 	// Permutation returns the order of an epoch's examples.
 	Permutation func(seed uint64, epoch, n int) []int64
+	// ExactBytes bounds the scores, targets and weights of an evaluation that are
+	// kept for metrics which are exact over a whole set alone; beyond, such a
+	// metric is what its accumulators tell. 0 is DefaultExactBytes.
+	ExactBytes int64
 }
 
 // Trainer owns the values of a run and steps through epochs.
@@ -51,6 +61,7 @@ type Trainer struct {
 
 	fields  []DataField
 	data    *Arrays
+	order   []int64 // of the epoch's examples, where they are staged
 	execs   map[string]*compiled
 	metrics *compiled
 }
@@ -443,6 +454,9 @@ func (t *Trainer) ReplaceData(a *Arrays) error {
 	if a.Examples != t.data.Examples {
 		return fmt.Errorf("%d examples take the place of %d", a.Examples, t.data.Examples)
 	}
+	if a.Source != nil {
+		return fmt.Errorf("staged examples cannot be replaced")
+	}
 	if _, err := t.place("data:", weightName, a); err != nil {
 		return err
 	}
@@ -453,8 +467,8 @@ func (t *Trainer) ReplaceData(a *Arrays) error {
 // place registers a part's arrays under a prefix and returns its fields.
 func (t *Trainer) place(prefix, weights string, a *Arrays) ([]DataField, error) {
 	fields, err := t.p.Fields(a)
-	if err != nil {
-		return nil, err
+	if err != nil || a.Source != nil {
+		return fields, err
 	}
 	for _, f := range fields {
 		if err := t.vals.register(graph.Input, prefix+f.key(), a.Fields[f.key()]); err != nil {
@@ -563,6 +577,9 @@ type Sums struct {
 	Examples float64
 	Rate     float64 // learning rate of the last step
 	Last     float64 // loss of the last step
+	// Approximate names the metrics that would be exact over a whole set, which
+	// was too large.
+	Approximate []string
 }
 
 // Compile prepares the steps of an epoch and returns the plan of the full batch.
@@ -590,7 +607,7 @@ func (t *Trainer) Selection() map[string]string {
 
 func (t *Trainer) steps(ctx context.Context) (full, rest *compiled, err error) {
 	cfg := t.cfg.Step
-	cfg.Examples, cfg.Fields, cfg.Weighted = t.data.Examples, t.fields, t.data.Weights != nil
+	cfg.Examples, cfg.Fields, cfg.Weighted = t.data.resident(), t.fields, t.data.weighted()
 	var built *Built
 	build := func() (*Built, error) {
 		if built == nil {
@@ -629,7 +646,9 @@ func (t *Trainer) BeginEpoch(ctx context.Context, pos Position) error {
 	} else {
 		perm = t.cfg.Permutation(t.cfg.Seed, pos.Epoch, n)
 	}
-	if err := t.vals.put(graph.Input, permName, graph.Int64s(perm, int64(n))); err != nil {
+	if t.data.Source != nil {
+		t.order = perm
+	} else if err := t.vals.put(graph.Input, permName, graph.Int64s(perm, int64(n))); err != nil {
 		return err
 	}
 	if err := t.vals.put(graph.Input, epochName, u64(uint64(pos.Epoch))); err != nil {
@@ -683,6 +702,9 @@ func (t *Trainer) RunEpoch(ctx context.Context, pos Position, at uint64, progres
 	if err != nil {
 		return pos, err
 	}
+	if t.data.Source != nil {
+		return t.runStaged(ctx, full, rest, pos, progress)
+	}
 	n, b := t.data.Examples, t.cfg.BatchSize
 	steps := 1
 	for full != nil && pos.Cursor+b <= n {
@@ -733,6 +755,14 @@ func (t *Trainer) RunStep(ctx context.Context, pos Position) (Position, error) {
 	if c == nil || pos.Cursor >= t.data.Examples {
 		return pos, fmt.Errorf("the epoch is over")
 	}
+	if t.data.Source != nil {
+		over := errors.New("one step")
+		now, err := t.runStaged(ctx, full, rest, pos, func(Position) error { return over })
+		if errors.Is(err, over) {
+			err = nil
+		}
+		return now, err
+	}
 	done, err := t.run(ctx, c, 1)
 	pos.Cursor += int64(done) * c.batch
 	pos.Step += uint64(done)
@@ -752,7 +782,10 @@ func (t *Trainer) run(ctx context.Context, c *compiled, steps int) (int, error) 
 }
 
 // Sums reads the sums of the current epoch.
-func (t *Trainer) Sums(ctx context.Context) (Sums, error) {
+func (t *Trainer) Sums(ctx context.Context) (Sums, error) { return t.sums(ctx, nil) }
+
+// sums reads the sums, but for metrics that are not counted.
+func (t *Trainer) sums(ctx context.Context, without map[string]bool) (Sums, error) {
 	s := Sums{}
 	read := func(name string, to *float64) error {
 		v, err := t.vals.get(graph.StateRole, name)
@@ -791,6 +824,9 @@ func (t *Trainer) Sums(ctx context.Context) (Sums, error) {
 	}
 	s.Metrics = map[string]float64{}
 	for _, m := range t.p.Metrics {
+		if without[m.Name] {
+			continue
+		}
 		v, err := t.evaluate(ctx, m.Result, func(q graph.Param) (*graph.Tensor, error) {
 			return t.vals.get(graph.StateRole, MetricState(m.Name, q.Name))
 		})
@@ -809,102 +845,6 @@ func (t *Trainer) LastLoss() (float64, error) {
 		return 0, err
 	}
 	return v.Float(0), nil
-}
-
-// Part is a part of the data placed for evaluation.
-type Part struct {
-	name   string
-	fields []DataField
-	data   *Arrays
-}
-
-// PlacePart puts a part's examples on the device for Evaluate.
-func (t *Trainer) PlacePart(name string, a *Arrays) (*Part, error) {
-	fields, err := t.place(name+":data:", name+":"+weightName, a)
-	if err != nil {
-		return nil, err
-	}
-	return &Part{name: name, fields: fields, data: a}, nil
-}
-
-// Evaluate runs the model in inference on a whole part and returns its sums.
-// Training's own sums are kept aside meanwhile.
-func (t *Trainer) Evaluate(ctx context.Context, part *Part) (Sums, error) {
-	saved := map[string]*graph.Tensor{}
-	for k, q := range t.vals.types {
-		if q.Role == graph.StateRole && (strings.HasPrefix(q.Name, "metric:") || strings.HasPrefix(q.Name, lossSumName) || q.Name == countName || q.Name == cursorName || q.Name == lastName) {
-			v, err := t.vals.get(q.Role, q.Name)
-			if err != nil {
-				return Sums{}, err
-			}
-			saved[k] = v
-		}
-	}
-	sums, err := t.evaluatePart(ctx, part)
-	for k, v := range saved {
-		if err := t.vals.put(graph.StateRole, t.vals.types[k].Name, v); err != nil {
-			return sums, err
-		}
-	}
-	return sums, err
-}
-
-func (t *Trainer) evaluatePart(ctx context.Context, part *Part) (Sums, error) {
-	if err := t.vals.put(graph.StateRole, cursorName, scalarI64(0)); err != nil {
-		return Sums{}, err
-	}
-	if err := t.vals.put(graph.StateRole, lastName, graph.ScalarOf(graph.F32, 0)); err != nil {
-		return Sums{}, err
-	}
-	if err := t.clearSums(ctx); err != nil {
-		return Sums{}, err
-	}
-	cfg := StepConfig{Examples: part.data.Examples, Fields: part.fields, Weighted: part.data.Weights != nil}
-	n := part.data.Examples
-	b := min(max(t.cfg.BatchSize, 256), n)
-	var built *Built
-	build := func() (*Built, error) {
-		var err error
-		if built == nil {
-			built, err = BuildEval(ctx, t.p, cfg)
-		}
-		return built, err
-	}
-	for at := int64(0); at < n; {
-		size, steps := b, (n-at)/b
-		if steps == 0 {
-			size, steps = n-at, 1
-		}
-		c, err := t.compile(ctx, fmt.Sprintf("eval %s", part.name), size, build)
-		if err != nil {
-			return Sums{}, err
-		}
-		rename, err := t.vals.index(size)
-		if err != nil {
-			return Sums{}, err
-		}
-		for _, f := range part.fields {
-			rename[key(graph.Input, "data:"+f.key())] = key(graph.Input, part.name+":data:"+f.key())
-		}
-		rename[key(graph.Input, weightName)] = key(graph.Input, part.name+":"+weightName)
-		if t.p.EMA > 0 {
-			for k, q := range t.vals.types {
-				if e := key(graph.SlotRole, SlotName(q.Name, EMASlot)); q.Role == graph.ParamRole && t.vals.handles[e] != 0 {
-					rename[k] = e
-				}
-			}
-		}
-		bind, err := t.vals.bind(c.fn, c.donate, rename)
-		if err != nil {
-			return Sums{}, err
-		}
-		done, err := c.session.Run(ctx, bind, int(steps))
-		if err != nil {
-			return Sums{}, err
-		}
-		at += int64(done) * size
-	}
-	return t.Sums(ctx)
 }
 
 // Snapshot copies everything that a checkpoint must hold.

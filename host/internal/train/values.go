@@ -99,7 +99,11 @@ func (v *values) bind(f *graph.Func, donate []int, rename map[string]string) (*k
 			b.Results[i] = b.Params[donate[i]]
 			continue
 		}
-		h, ok := v.handles[key(r.Role, r.Name)]
+		k := key(r.Role, r.Name)
+		if other, ok := rename[k]; ok {
+			k = other
+		}
+		h, ok := v.handles[k]
 		if !ok {
 			return nil, fmt.Errorf("the function %q makes %s %q, which has no place", f.Name, r.Role, r.Name)
 		}
