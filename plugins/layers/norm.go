@@ -63,37 +63,31 @@ func (n *BatchNorm) Build(b *sdk.LayerBuilder, x graph.Value) graph.Value {
 	if axis <= 0 || axis >= x.Rank() {
 		return b.Failf("axis %d of %v is no axis of channels", n.Axis, x.Type())
 	}
-	var others []int
-	for i := range x.Rank() {
-		if i != axis {
-			others = append(others, i)
-		}
-	}
 	t := graph.T(x.DType(), x.ConstDim(axis))
 	gamma, beta := n.params(b, t)
 	movingMean := b.State("moving_mean", t, n.MovingMeanInitializer)
 	movingVariance := b.State("moving_variance", t, n.MovingVarianceInitializer)
-	along := func(v graph.Value) graph.Value { return v.BroadcastAlong([]int64{int64(axis)}, x.Dims()...) }
-
-	mean, variance := movingMean, movingVariance
-	centered := graph.Value{}
 	if b.Training() {
-		mean = x.Mean(others...)
-		centered = x.Sub(along(mean))
-		variance = centered.Square().Mean(others...)
+		if !n.Scale {
+			gamma = b.Full(x.DType(), 1, x.Dim(axis))
+		}
+		if !n.Center {
+			beta = b.Full(x.DType(), 0, x.Dim(axis))
+		}
+		y, mean, variance := x.BatchNorm(gamma, beta, axis, n.Epsilon)
 		move := func(moving, now graph.Value) graph.Value {
 			return moving.Times(n.Momentum).Add(now.StopGradient().Times(1 - n.Momentum))
 		}
 		b.SetState("moving_mean", move(movingMean, mean))
 		b.SetState("moving_variance", move(movingVariance, variance))
-	} else {
-		centered = x.Sub(along(mean))
+		return y
 	}
-	factor := variance.Plus(n.Epsilon).Rsqrt()
+	along := func(v graph.Value) graph.Value { return v.BroadcastAlong([]int64{int64(axis)}, x.Dims()...) }
+	factor := movingVariance.Plus(n.Epsilon).Rsqrt()
 	if n.Scale {
 		factor = factor.Mul(gamma)
 	}
-	y := centered.Mul(along(factor))
+	y := x.Sub(along(movingMean)).Mul(along(factor))
 	if n.Center {
 		y = y.Add(along(beta))
 	}

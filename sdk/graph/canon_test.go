@@ -103,12 +103,20 @@ func TestDigestGolden(t *testing.T) {
 	}
 }
 
+// normalized is x through the composites of batch normalization.
+func normalized(x Value) Value {
+	gamma, _ := x.Moments(1)
+	sum, _ := x.GradientMoments(x, gamma, 1)
+	y, _, _ := x.BatchNorm(gamma, sum, 1, 1e-3)
+	return y
+}
+
 func TestCompositesAreTrustedForTheirBodyAlone(t *testing.T) {
 	m := NewModule()
 	b := NewBuilder(m, "f", Any)
 	x := b.Input("x", Type{F32, Shape{Batch, N(4)}})
 	labels := b.Input("labels", Type{I32, Shape{Batch}})
-	for i, v := range []Value{x.Relu(), x.Softmax(1), x.Softmax(0), x.LogSoftmax(1), x.Gelu(true), x.Gelu(false), x.Silu(), x.Softplus(), x.StopGradient(), x.SoftmaxCrossEntropy(labels)} {
+	for i, v := range []Value{x.Relu(), x.Softmax(1), x.Softmax(0), x.LogSoftmax(1), x.Gelu(true), x.Gelu(false), x.Silu(), x.Softplus(), x.StopGradient(), x.SoftmaxCrossEntropy(labels), normalized(x)} {
 		b.Output("y"+string(rune('a'+i)), v)
 	}
 	if _, err := b.Finish(); err != nil {
@@ -143,6 +151,8 @@ func TestCompositesAreTrustedForTheirBodyAlone(t *testing.T) {
 		"wrong attributes": `func hone/stop_gradient@1#0 any composite hone/stop_gradient@1 {axis=1} (%0 input x0: f32[2]) -> (output y0: %0) {
 }`,
 		"an axis out of range": `func hone/softmax@1#0 any composite hone/softmax@1 {axis=9} (%0 input x0: f32[2]) -> (output y0: %0) {
+}`,
+		"no epsilon": `func hone/batch_norm@1#0 any composite hone/batch_norm@1 {axis=1, epsilon=small} (%0 input x0: f32[2, 2], %1 input x1: f32[2], %2 input x2: f32[2]) -> (output y0: %0, output y1: %1, output y2: %2) {
 }`,
 		"too few operands": `func hone/softmax_cross_entropy@1#0 any composite hone/softmax_cross_entropy@1 (%0 input x0: f32[2, 2]) -> (output y0: %0) {
 }`,

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// builtin calls one composite of hone on operands of any type. A mistake shows
-// in the builder.
+// builtin calls one composite of hone on operands of any type and returns its
+// first result. A mistake shows in the builder.
 type builtin struct {
 	operands int
+	results  int
 	call     func(c *Composite, x []Value) Value
 	// gradient is CompositeGradient's function for it.
 	gradient func(b *Builder, c *Composite, ins, outs, douts []Value) []Value
@@ -18,22 +19,38 @@ type builtin struct {
 
 // builtins lists the composites that belong to this package.
 var builtins = map[string]builtin{
-	"hone/relu@1":          {1, unary(Value.Relu), gradRelu},
-	"hone/stop_gradient@1": {1, unary(Value.StopGradient), gradNone},
-	"hone/silu@1":          {1, unary(Value.Silu), gradSilu},
-	"hone/softplus@1":      {1, unary(Value.Softplus), gradSoftplus},
-	"hone/gelu@1": {1, func(c *Composite, x []Value) Value {
+	"hone/relu@1":          {1, 1, unary(Value.Relu), gradRelu},
+	"hone/stop_gradient@1": {1, 1, unary(Value.StopGradient), gradNone},
+	"hone/silu@1":          {1, 1, unary(Value.Silu), gradSilu},
+	"hone/softplus@1":      {1, 1, unary(Value.Softplus), gradSoftplus},
+	"hone/gelu@1": {1, 1, func(c *Composite, x []Value) Value {
 		return x[0].Gelu(c.Attr("approximate") == "true")
 	}, gradGelu},
-	"hone/softmax@1": {1, func(c *Composite, x []Value) Value {
+	"hone/softmax@1": {1, 1, func(c *Composite, x []Value) Value {
 		return x[0].Softmax(c.axis())
 	}, gradSoftmax},
-	"hone/log_softmax@1": {1, func(c *Composite, x []Value) Value {
+	"hone/log_softmax@1": {1, 1, func(c *Composite, x []Value) Value {
 		return x[0].LogSoftmax(c.axis())
 	}, gradLogSoftmax},
-	"hone/softmax_cross_entropy@1": {2, func(_ *Composite, x []Value) Value {
+	"hone/softmax_cross_entropy@1": {2, 1, func(_ *Composite, x []Value) Value {
 		return x[0].SoftmaxCrossEntropy(x[1])
 	}, gradSoftmaxCrossEntropy},
+	"hone/moments@1": {1, 2, func(c *Composite, x []Value) Value {
+		mean, _ := x[0].Moments(c.axis())
+		return mean
+	}, gradMoments},
+	"hone/gradient_moments@1": {3, 2, func(c *Composite, x []Value) Value {
+		sum, _ := x[0].GradientMoments(x[1], x[2], c.axis())
+		return sum
+	}, nil},
+	"hone/batch_norm@1": {3, 3, func(c *Composite, x []Value) Value {
+		epsilon, err := strconv.ParseFloat(c.Attr("epsilon"), 64)
+		if err != nil {
+			return x[0].b.Failf("epsilon %q is no number", c.Attr("epsilon"))
+		}
+		y, _, _ := x[0].BatchNorm(x[1], x[2], c.axis(), epsilon)
+		return y
+	}, gradBatchNorm},
 }
 
 func unary(f func(Value) Value) func(*Composite, []Value) Value {
@@ -64,7 +81,7 @@ func TrustedComposite(m *Module, f *Func) bool {
 		return false
 	}
 	def, ok := builtins[c.Name]
-	if !ok || len(f.Params) != def.operands || len(f.Results) != 1 {
+	if !ok || len(f.Params) != def.operands || len(f.Results) != def.results {
 		return false
 	}
 	own := NewModule()

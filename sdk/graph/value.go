@@ -374,16 +374,23 @@ func (v Value) Mean(axes ...int) Value {
 			axes = append(axes, i)
 		}
 	}
+	if _, ok := v.axes(axes); !ok {
+		return v
+	}
+	return v.Reduce(Sum, axes...).Div(v.count(axes))
+}
+
+// count returns the number of elements along axes, in v's type.
+func (v Value) count(axes []int) Value {
 	a, ok := v.axes(axes)
 	if !ok {
 		return v
 	}
-	s := v.Reduce(Sum, axes...)
 	n := v.b.Scalar(I64, 1)
 	for _, x := range a {
 		n = n.Mul(v.Size(int(x)))
 	}
-	return s.Div(n.Convert(v.DType()))
+	return n.Convert(v.DType())
 }
 
 // Unreduce puts back, as extents of 1, the axes that a reduction of like removed.

@@ -200,6 +200,18 @@ var cases = []gradientCase{
 	{name: "relu", args: []value{in(0, 4)}, f: f1(func(x graph.Value) graph.Value { return x.Relu().Mul(x) })},
 	{name: "silu", args: []value{in(0, 4)}, f: f1(graph.Value.Silu)},
 	{name: "softplus", args: []value{in(0, 4)}, f: f1(graph.Value.Softplus)},
+	{name: "moments", args: []value{in(0, 4)}, f: func(_ *graph.Builder, x []graph.Value) []graph.Value {
+		mean, variance := x[0].Moments(1)
+		return []graph.Value{mean, variance}
+	}},
+	{name: "batch_norm", args: []value{in(0, 4), in(4), in(4)}, f: func(_ *graph.Builder, x []graph.Value) []graph.Value {
+		y, mean, variance := x[0].BatchNorm(x[1], x[2], 1, .1)
+		return []graph.Value{y, mean, variance}
+	}},
+	{name: "batch_norm of images", args: []value{in(0, 2, 3, 2), in(3), in(3)}, f: func(_ *graph.Builder, x []graph.Value) []graph.Value {
+		y, _, _ := x[0].BatchNorm(x[1], x[2], 2, .1)
+		return one(y)
+	}},
 	{name: "gelu", args: []value{in(0, 4)}, f: f1(func(x graph.Value) graph.Value { return x.Gelu(false) })},
 	{name: "approximate gelu", args: []value{in(0, 4)}, f: f1(func(x graph.Value) graph.Value { return x.Gelu(true) })},
 	{name: "softmax", args: []value{in(0, 4)}, f: f1(func(x graph.Value) graph.Value { return x.Softmax(0).Add(x.Softmax(1)) })},
