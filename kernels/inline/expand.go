@@ -75,7 +75,11 @@ func (e *expansion) expand(v visit, args []graph.ValueID, path string) ([]graph.
 		for j, a := range n.Args {
 			in[j] = to[a]
 		}
-		results, err := e.node(v, n, in, types[n.Out:int(n.Out)+int(n.NumOut)], path)
+		from := path
+		if i < len(f.Scopes) {
+			from = graph.JoinPath(path, f.Scopes[i])
+		}
+		results, err := e.node(v, n, in, types[n.Out:int(n.Out)+int(n.NumOut)], from)
 		if err != nil {
 			return nil, fmt.Errorf("function %q (%v), node %d: %w", f.Name, f.Mode, i, err)
 		}
@@ -126,7 +130,7 @@ func (e *expansion) node(v visit, n *graph.Node, in []graph.ValueID, types []gra
 		for i, r := range body.Results {
 			own[i] = body.Types[r.Value]
 		}
-		results, err = e.add(n.Op, n.Attrs, args, own, below, body)
+		results, err = e.add(n.Op, n.Attrs, args, own, path, body)
 		if err != nil {
 			return nil, err
 		}

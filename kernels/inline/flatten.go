@@ -19,10 +19,10 @@ import (
 // Bodies[node], which may differ from the signature that the call was traced
 // against where its scope is frozen.
 type Flat struct {
+	// Func.Scopes has, for every node, the path of the layer it came from: the
+	// scopes of the calls around it, joined with what the function that holds it
+	// says; "" at the top.
 	*graph.Func
-	// Scopes holds, for every node, the path of the layer it came from: the
-	// scopes of the calls around it, joined; "" at the top.
-	Scopes []string
 	// Bodies holds, by the number of its node, the flat callee of every scan
 	// and of every call that was kept. Nodes with one callee share one Flat,
 	// which is not to be edited.

@@ -15,6 +15,7 @@ import (
 type Builder struct {
 	module *Module
 	fn     Func
+	scope  string // of the nodes added next
 	err    error
 
 	types  []Type           // by temporary value number
@@ -44,6 +45,14 @@ func NewBuilder(m *Module, name string, mode Mode) *Builder {
 
 // Module returns the module under construction.
 func (b *Builder) Module() *Module { return b.module }
+
+// SetScope says which layer the nodes added from here on come from, as
+// [Func.Scopes] keeps it; "" for none. It returns the scope before.
+func (b *Builder) SetScope(path string) string {
+	old := b.scope
+	b.scope = path
+	return old
+}
 
 // Mode returns the mode the function is traced for.
 func (b *Builder) Mode() Mode { return b.fn.Mode }
@@ -267,7 +276,13 @@ func (b *Builder) Apply(op Op, a Attrs, args ...Value) []Value {
 	for i, t := range types {
 		out[i] = b.newValue(t, -1)
 	}
+	if b.scope != "" && b.fn.Scopes == nil {
+		b.fn.Scopes = make([]string, len(b.fn.Nodes))
+	}
 	b.fn.Nodes = append(b.fn.Nodes, n)
+	if b.fn.Scopes != nil {
+		b.fn.Scopes = append(b.fn.Scopes, b.scope)
+	}
 	return out
 }
 

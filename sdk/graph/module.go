@@ -225,6 +225,12 @@ type Func struct {
 
 	// Types holds the type of every value, indexed by ValueID.
 	Types []Type
+
+	// Scopes, where not nil, says for every node which layer it came from, in
+	// functions whose calls were expanded or that were derived: a path, or words
+	// such as "gradient of PATH". It is there for people who read a plan or a
+	// profile, and no part of the function's identity or text.
+	Scopes []string
 }
 
 // Param is one parameter of a function's signature.
@@ -334,6 +340,7 @@ func (f *Func) Clone() *Func {
 	}
 	g.Results = slices.Clone(f.Results)
 	g.Types = slices.Clone(f.Types)
+	g.Scopes = slices.Clone(f.Scopes)
 	if f.Composite != nil {
 		c := *f.Composite
 		c.Attrs = slices.Clone(c.Attrs)

@@ -210,6 +210,16 @@ func (w *wireWriter) fn(f *Func) (*graphpb.Function, error) {
 	for _, r := range f.Results {
 		g.Results = append(g.Results, &graphpb.Result{Name: r.Name, Role: graphpb.Role(r.Role), Value: uint32(r.Value)})
 	}
+	if len(f.Scopes) == len(f.Nodes) {
+		number := map[string]uint32{}
+		for _, s := range f.Scopes {
+			if _, ok := number[s]; !ok {
+				number[s] = uint32(len(g.Scopes))
+				g.Scopes = append(g.Scopes, s)
+			}
+			g.NodeScopes = append(g.NodeScopes, number[s])
+		}
+	}
 	return g, nil
 }
 
@@ -348,6 +358,16 @@ func (r *wireReader) fn(p *graphpb.Function) (*Func, error) {
 			return nil, fmt.Errorf("result %q: %w", q.GetName(), err)
 		}
 		f.Results = append(f.Results, Result{Name: q.GetName(), Role: role, Value: v})
+	}
+	scopes := p.GetNodeScopes()
+	if len(scopes) > 0 && len(scopes) != len(f.Nodes) {
+		return nil, fmt.Errorf("%d scopes for %d nodes", len(scopes), len(f.Nodes))
+	}
+	for _, s := range scopes {
+		if int64(s) >= int64(len(p.GetScopes())) {
+			return nil, fmt.Errorf("scope %d of %d", s, len(p.GetScopes()))
+		}
+		f.Scopes = append(f.Scopes, p.GetScopes()[s])
 	}
 	return f, nil
 }

@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,14 @@ func TestUnmarshalRefusesWhatItCannotTrust(t *testing.T) {
 		return function(func(p *graphpb.Function) { f(p.Nodes[0]) })
 	}
 	for want, data := range map[string][]byte{
+		"1 scopes for": function(func(p *graphpb.Function) {
+			p.Nodes = append(p.Nodes, p.Nodes[0])
+			p.Scopes, p.NodeScopes = []string{"a"}, []uint32{0}
+		}),
+		"scope 7 of 1": function(func(p *graphpb.Function) {
+			p.Scopes, p.NodeScopes = []string{"a"}, make([]uint32, len(p.Nodes))
+			p.NodeScopes[0] = 7
+		}),
 		"IR version 9 and this hone reads versions 1 to 1; upgrade hone": edit(func(p *graphpb.Module) { p.IrVersion = 9 }),
 		"IR version 0":                    nil,
 		"unknown op exp2@1":               edit(func(p *graphpb.Module) { p.Ops[0].Name = "exp2" }),
@@ -103,5 +112,48 @@ func TestUnmarshalCountsBeforeItTakesMemory(t *testing.T) {
 		}); allocs > 50 {
 			t.Errorf("%v allocations", allocs)
 		}
+	}
+}
+
+func TestScopesCrossTheWireAndChangeNoIdentity(t *testing.T) {
+	build := func(scoped bool) *Module {
+		m := &Module{}
+		b := NewBuilder(m, "f", Any)
+		x := b.Input("x", T(F32, 2))
+		y := x.Mul(x)
+		if scoped {
+			if old := b.SetScope("hidden"); old != "" {
+				t.Errorf("the scope was %q", old)
+			}
+		}
+		y = y.Add(x).Mul(y)
+		b.SetScope("")
+		b.Output("y", y.Sub(x))
+		if _, err := b.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	plain, scoped := build(false), build(true)
+	if Digest(plain) != Digest(scoped) || plain.String() != scoped.String() {
+		t.Error("scopes change the identity or the text of a function")
+	}
+	data, err := Marshal(scoped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Unmarshal(data, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"", "hidden", "hidden", ""}
+	if got := back.Funcs[0].Scopes; !slices.Equal(got, want) {
+		t.Errorf("scopes %q, wanted %q", got, want)
+	}
+	if got := scoped.Funcs[0].Clone().Scopes; !slices.Equal(got, want) {
+		t.Errorf("a clone has the scopes %q", got)
+	}
+	if plain.Funcs[0].Scopes != nil {
+		t.Error("there are scopes where nobody gave any")
 	}
 }

@@ -16,6 +16,7 @@ type tape struct {
 	active  map[graph.Value]bool
 	entries []entry
 	grads   map[graph.Value]graph.Value
+	scope   string // the layer whose nodes are being replayed
 	// own caches gradientOf, saving caches savingBody.
 	own    map[*graph.Func]rule
 	saving map[*graph.Func]*graph.Func
@@ -28,6 +29,7 @@ type entry struct {
 	x, y  []graph.Value
 	// gradient differentiates this very node, where the op's rule does not.
 	gradient rule
+	scope    string // the layer that the node came from
 }
 
 // maxDepth bounds calls within calls.
@@ -48,8 +50,14 @@ func (t *tape) replay(f *graph.Func, args []graph.Value, depth int) ([]graph.Val
 	}
 	values := make([]graph.Value, f.NumValues())
 	copy(values, args)
+	around := t.scope
+	defer t.enter(around)
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
+		t.enter(around)
+		if i < len(f.Scopes) {
+			t.enter(graph.JoinPath(around, f.Scopes[i]))
+		}
 		x := make([]graph.Value, len(n.Args))
 		for j, a := range n.Args {
 			x[j] = values[a]
@@ -86,6 +94,7 @@ func (t *tape) node(mode graph.Mode, n *graph.Node, x []graph.Value, depth int) 
 			if len(callee.Params) != len(x) {
 				return nil, fmt.Errorf("%q takes %d operands, got %d", callee.Name, len(callee.Params), len(x))
 			}
+			t.enter(graph.JoinPath(t.scope, n.Attrs.(*graph.CallAttrs).Scope))
 			return t.replay(callee, x, depth+1)
 		}
 		e.gradient = own
@@ -108,7 +117,22 @@ func (t *tape) record(e entry) {
 			t.active[v] = true
 		}
 	}
+	e.scope = t.scope
 	t.entries = append(t.entries, e)
+}
+
+// enter makes the nodes added next those of a layer.
+func (t *tape) enter(scope string) {
+	t.scope = scope
+	t.b.SetScope(scope)
+}
+
+// GradientScope is the scope of the nodes that differentiate those of a layer.
+func GradientScope(scope string) string {
+	if scope == "" {
+		return ""
+	}
+	return "gradient of " + scope
 }
 
 // anyActive reports whether an operand of which op uses the elements is active.
@@ -143,6 +167,7 @@ func (t *tape) gradient(v graph.Value) graph.Value {
 // backward walks the entries from the last to the first.
 func (t *tape) backward() error {
 	for i := len(t.entries) - 1; i >= 0; i-- {
+		t.b.SetScope(GradientScope(t.entries[i].scope))
 		if err := t.step(&t.entries[i]); err != nil {
 			return err
 		}

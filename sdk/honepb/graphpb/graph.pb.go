@@ -340,13 +340,17 @@ func (x *OpId) GetVersion() uint32 {
 }
 
 type Function struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Mode          Mode                   `protobuf:"varint,2,opt,name=mode,proto3,enum=hone.graph.v1.Mode" json:"mode,omitempty"`
-	Composite     *Composite             `protobuf:"bytes,3,opt,name=composite,proto3" json:"composite,omitempty"`
-	Params        []*Param               `protobuf:"bytes,4,rep,name=params,proto3" json:"params,omitempty"`
-	Nodes         []*Node                `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Results       []*Result              `protobuf:"bytes,6,rep,name=results,proto3" json:"results,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Mode      Mode                   `protobuf:"varint,2,opt,name=mode,proto3,enum=hone.graph.v1.Mode" json:"mode,omitempty"`
+	Composite *Composite             `protobuf:"bytes,3,opt,name=composite,proto3" json:"composite,omitempty"`
+	Params    []*Param               `protobuf:"bytes,4,rep,name=params,proto3" json:"params,omitempty"`
+	Nodes     []*Node                `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Results   []*Result              `protobuf:"bytes,6,rep,name=results,proto3" json:"results,omitempty"`
+	// Where the nodes came from, for people: distinct paths, and for every node
+	// which of them. Both empty where nobody said.
+	Scopes        []string `protobuf:"bytes,7,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	NodeScopes    []uint32 `protobuf:"varint,8,rep,packed,name=node_scopes,json=nodeScopes,proto3" json:"node_scopes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +423,20 @@ func (x *Function) GetNodes() []*Node {
 func (x *Function) GetResults() []*Result {
 	if x != nil {
 		return x.Results
+	}
+	return nil
+}
+
+func (x *Function) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Function) GetNodeScopes() []uint32 {
+	if x != nil {
+		return x.NodeScopes
 	}
 	return nil
 }
@@ -1586,14 +1604,17 @@ const file_hone_graph_v1_graph_proto_rawDesc = "" +
 	"\tfunctions\x18\x03 \x03(\v2\x17.hone.graph.v1.FunctionR\tfunctions\"4\n" +
 	"\x04OpId\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\rR\aversion\"\x89\x02\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\"\xc2\x02\n" +
 	"\bFunction\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x13.hone.graph.v1.ModeR\x04mode\x126\n" +
 	"\tcomposite\x18\x03 \x01(\v2\x18.hone.graph.v1.CompositeR\tcomposite\x12,\n" +
 	"\x06params\x18\x04 \x03(\v2\x14.hone.graph.v1.ParamR\x06params\x12)\n" +
 	"\x05nodes\x18\x05 \x03(\v2\x13.hone.graph.v1.NodeR\x05nodes\x12/\n" +
-	"\aresults\x18\x06 \x03(\v2\x15.hone.graph.v1.ResultR\aresults\"k\n" +
+	"\aresults\x18\x06 \x03(\v2\x15.hone.graph.v1.ResultR\aresults\x12\x16\n" +
+	"\x06scopes\x18\a \x03(\tR\x06scopes\x12\x1f\n" +
+	"\vnode_scopes\x18\b \x03(\rR\n" +
+	"nodeScopes\"k\n" +
 	"\tComposite\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x05attrs\x18\x02 \x03(\v2\x18.hone.graph.v1.NamedAttrR\x05attrs\x12\x1a\n" +
