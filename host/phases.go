@@ -130,6 +130,14 @@ func (r *run) frozen(s *spec.Phase) ([]string, map[string]bool, error) {
 	return scopes, stays, nil
 }
 
+// current returns the program in the phase in which the checkpoint was written.
+func (s *saved) current() *train.Program {
+	if i := s.run.Phase; i < len(s.program.Phases) {
+		return s.program.InPhase(s.program.Phases[i])
+	}
+	return s.program
+}
+
 // phaseOf returns the phase of an epoch.
 func (r *run) phaseOf(epoch int) int {
 	for i, p := range r.phases {

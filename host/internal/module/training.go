@@ -82,7 +82,7 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 		a.report(err, k.Node, path)
 	}
 	if t.Optimizer != nil && !a.diags.HasErrors() {
-		p.Optimizer, p.Schedule = a.optimizer(t.Optimizer, "train.optimizer", "optimizer")
+		p.Optimizer, p.Schedule = a.optimizer(r, t.Optimizer, "train.optimizer", "optimizer")
 	}
 	for i := range t.Phases {
 		if a.diags.HasErrors() {
@@ -92,7 +92,7 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 		path, prefix := "train.phase."+ph.Name, "phase/"+ph.Name
 		var out train.Phase
 		if ph.Optimizer != nil {
-			out.Optimizer, out.Schedule = a.optimizer(ph.Optimizer, path+".optimizer", prefix)
+			out.Optimizer, out.Schedule = a.optimizer(r, ph.Optimizer, path+".optimizer", prefix)
 			if p.Optimizer == nil {
 				p.Optimizer, p.Schedule = out.Optimizer, out.Schedule
 			}
@@ -133,15 +133,10 @@ func (a *assembler) choose(what, name string, have []string, node spec.Node, pat
 
 // optimizer traces the optimizer for every type of trainable parameter, and its
 // schedule.
-func (a *assembler) optimizer(o *spec.Optimizer, path, prefix string) (*train.Optimizer, *train.Schedule) {
-	cfg, schema, ds := Config(a.ctx, a.h, sdk.OptimizerKind, o.Type, o.Args, o.Node, path)
+func (a *assembler) optimizer(r Request, o *spec.Optimizer, path, prefix string) (*train.Optimizer, *train.Schedule) {
+	cfg, _, ds := Config(a.ctx, a.h, sdk.OptimizerKind, o.Type, o.Args, o.Node, path)
 	a.diags.Append(ds...)
 	if ds.HasErrors() {
-		return nil, nil
-	}
-	for _, power := range schema.Powers {
-		a.report(diag.Errorf("optimizer_power", "the optimizer %q has the power %q, which this version of hone does not give it", o.Type, power).
-			Hint("Choose another optimizer; clipping, averages and accumulation are arguments of train."), o.Node, path)
 		return nil, nil
 	}
 	a.pin(sdk.OptimizerKind, o.Type)
@@ -155,19 +150,58 @@ func (a *assembler) optimizer(o *spec.Optimizer, path, prefix string) (*train.Op
 		if err == nil {
 			name, err = a.merge(m, fmt.Sprintf("%s/%v", prefix, q.Type))
 		}
+		if err == nil {
+			err = a.powers(out, q.Name, name)
+		}
 		if err != nil {
 			a.report(fmt.Errorf("for the parameter %q: %w", q.Name, err), o.Node, path)
 			return nil, nil
 		}
-		out.Update[q.Name] = name + "update"
-		if a.m.Func(name+"init", graph.Any) != nil {
-			out.Init[q.Name] = name + "init"
-		}
+	}
+	if t := r.Train; len(out.Eval) > 0 && t.EMA != nil {
+		a.report(diag.Errorf("two_averages", "the optimizer %q evaluates with parameters of its own, and ema with their moving average", o.Type).
+			Hint("Keep one of them."), t.EMA.Node, "train.ema")
+		return nil, nil
 	}
 	if o.Schedule == nil {
 		return out, nil
 	}
 	return out, a.schedule(o.Schedule, path+".schedule", prefix)
+}
+
+// powers enters the functions traced for a parameter, whose names begin with
+// prefix. Contributions of all parameters must be of the same types, since the
+// functions for one of them join those of all.
+func (a *assembler) powers(o *train.Optimizer, param, prefix string) error {
+	has := func(name string) bool { return a.m.Func(prefix+name, graph.Any) != nil }
+	enter := func(to *map[string]string, name string) {
+		if has(name) {
+			if *to == nil {
+				*to = map[string]string{}
+			}
+			(*to)[param] = prefix + name
+		}
+	}
+	enter(&o.Update, "update")
+	enter(&o.Init, "init")
+	enter(&o.Perturb, "perturb")
+	enter(&o.Eval, "eval_params")
+	if !has("partial") {
+		return nil
+	}
+	enter(&o.Partial, "partial")
+	if o.Combine == "" {
+		o.Combine, o.Finish = prefix+"combine", prefix+"finish"
+		return nil
+	}
+	for _, name := range [][2]string{{o.Combine, "combine"}, {o.Finish, "finish"}} {
+		one, other := a.m.Func(name[0], graph.Any), a.m.Func(prefix+name[1], graph.Any)
+		if graph.FuncDigest(a.m, one) != graph.FuncDigest(a.m, other) {
+			return diag.Errorf("optimizer_globals", "its function %q differs from that for other parameters", name[1]).
+				Hint("Contributions and what is made of them may not depend on a parameter's type or shape: convert them to one type and reduce them to scalars.")
+		}
+	}
+	return nil
 }
 
 // schedule traces a schedule; nil where it fails.

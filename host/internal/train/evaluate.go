@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,7 +67,11 @@ func (t *Trainer) evaluatePart(ctx context.Context, part *Part) (Sums, error) {
 	if err != nil {
 		return Sums{}, err
 	}
-	e := &evaluation{t: t, part: part, whole: whole, stages: map[*compiled]*stage{}}
+	params, err := t.evalParams(ctx)
+	if err != nil {
+		return Sums{}, err
+	}
+	e := &evaluation{t: t, part: part, whole: whole, params: params, stages: map[*compiled]*stage{}}
 	if part.data.Source != nil {
 		err = e.staged(ctx)
 	} else {
@@ -88,6 +93,7 @@ type evaluation struct {
 	t      *Trainer
 	part   *Part
 	whole  *whole
+	params map[string]string // what takes the place of parameters, as evalParams says
 	stages map[*compiled]*stage
 	built  *Built
 }
@@ -120,13 +126,7 @@ func (e *evaluation) rename(size int64) (map[string]string, error) {
 		rename[key(graph.Input, "data:"+f.key())] = key(graph.Input, part.name+":data:"+f.key())
 	}
 	rename[key(graph.Input, weightName)] = key(graph.Input, part.name+":"+weightName)
-	if t.p.EMA > 0 {
-		for k, q := range t.vals.types {
-			if s := key(graph.SlotRole, SlotName(q.Name, EMASlot)); q.Role == graph.ParamRole && t.vals.handles[s] != 0 {
-				rename[k] = s
-			}
-		}
-	}
+	maps.Copy(rename, e.params)
 	return rename, e.whole.place(t, size, rename)
 }
 

@@ -55,6 +55,12 @@ func (q *Predictor) place(vals []Value) error {
 	for _, v := range vals {
 		byName[key(v.Role, v.Name)] = v.Tensor
 	}
+	var eval map[string]*graph.Tensor
+	if q.p.EMA == 0 {
+		if eval, err = EvalParams(context.Background(), q.be, q.p, vals); err != nil {
+			return err
+		}
+	}
 	for _, a := range f.Params {
 		switch a.Role {
 		case graph.Input:
@@ -66,6 +72,9 @@ func (q *Predictor) place(vals []Value) error {
 			}
 			t := byName[key(a.Role, name)]
 			if e := byName[key(graph.SlotRole, SlotName(name, EMASlot))]; e != nil && q.p.EMA > 0 && a.Role == graph.ParamRole {
+				t = e
+			}
+			if e := eval[name]; e != nil && a.Role == graph.ParamRole {
 				t = e
 			}
 			if t == nil {

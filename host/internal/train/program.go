@@ -73,6 +73,18 @@ type Optimizer struct {
 	// Init maps a parameter's path to the function (param) -> slots; absent for
 	// an optimizer without slots.
 	Init map[string]string `json:"init,omitempty"`
+	// Partial maps a parameter's path to its contributions to figures of all
+	// parameters together, which Combine joins two by two and Finish makes into
+	// the globals that Update and Perturb take.
+	Partial map[string]string `json:"partial,omitempty"`
+	Combine string            `json:"combine,omitempty"`
+	Finish  string            `json:"finish,omitempty"`
+	// Perturb maps a parameter's path to (param, grad) -> param, where the
+	// gradient is taken again.
+	Perturb map[string]string `json:"perturb,omitempty"`
+	// Eval maps a parameter's path to (param, slots) -> param: what evaluation and
+	// prediction take for the parameter.
+	Eval map[string]string `json:"eval,omitempty"`
 }
 
 // Schedule is a learning-rate schedule: a function (step, epoch, total,

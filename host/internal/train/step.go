@@ -18,7 +18,7 @@ const (
 	cursorName  = "run:cursor"  // i64[], first example of the next batch in the permutation
 	permName    = "run:perm"    // i64[examples], the order of this epoch
 	stepName    = "run:step"    // u64[], batches trained on so far
-	updateName  = "run:update"  // u64[], updates made so far, where several batches make one
+	updateName  = "run:update"  // u64[], updates made so far, of which several batches may make one
 	startName   = "run:start"   // u64[], updates made before the phase began
 	epochName   = "run:epoch"   // i64[], epochs completed
 	totalName   = "run:total"   // i64[], steps of the whole run
@@ -63,9 +63,12 @@ type StepConfig struct {
 	// Accumulate is the number of batches whose mean gradient makes one update;
 	// 0 is 1.
 	Accumulate int64
-	// Masked are paths of parameters with a 0/1 mask, applied to parameter and
-	// slots after each update.
+	// Masked are paths of parameters with a mask: a bool of their shape that is
+	// false where parameter and slots are held at zero (see masks.go).
 	Masked map[string]bool
+	// Replicas is the number of replicas that run the step together, each on an
+	// equal share of the batch (see replicas.go); 0 is 1.
+	Replicas int64
 	// Whole are metrics that an evaluation computes of all examples at once: its
 	// function returns the outputs that they take, and does not count them.
 	Whole map[string]bool
@@ -116,6 +119,7 @@ func buildForward(p *Program, m *graph.Module, mode graph.Mode, fields []DataFie
 			i++
 		}
 	}
+	b.SetScope(lossScope)
 	var total graph.Value
 	for _, l := range p.Losses {
 		out, ok := outputs[l.Output]
@@ -158,12 +162,7 @@ func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	if err != nil {
 		return nil, err
 	}
-	var wrt []int
-	for i, q := range forward.Params {
-		if q.Role == graph.ParamRole && p.trains(q, cfg) {
-			wrt = append(wrt, i)
-		}
-	}
+	wrt := p.moved(forward, cfg)
 	loss := forward.Result(graph.Output, "loss")
 	if loss < 0 {
 		return nil, fmt.Errorf("the model has no loss to train on; add a loss block to train")
@@ -176,13 +175,27 @@ func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 		return nil, fmt.Errorf("differentiating the loss: %w", err)
 	}
 	s := newStep(p, m, "hone.step", cfg)
+	s.b.SetScope(batchScope)
 	s.takeBatch(true)
 	res := s.call(grad)
-	s.update(forward, res, wrt)
-	s.measure(res)
+	s.b.SetScope(optimizerScope)
+	s.update(grad, s.trained(forward, wrt), res)
+	s.measure(s.joined(res))
 	s.advance()
 	return s.finish()
 }
+
+// Where a step's nodes come from that belong to no layer. Those of the update of
+// a parameter say "update of" its layer.
+const (
+	batchScope     = "(batch)"
+	lossScope      = "(loss)"
+	optimizerScope = "(optimizer)"
+	metricsScope   = "(metrics)"
+)
+
+// owner is the path of the layer that has the parameter.
+func owner(param string) string { return param[:max(strings.LastIndexByte(param, '.'), 0)] }
 
 // flatForward expands the forward function of a mode into one without modes.
 // Shapes stay symbolic, so that any batch size takes the same function.
@@ -194,6 +207,24 @@ func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, frozen [
 		return nil, err
 	}
 	return autodiff.AddFlat(m, flat, "hone.flat")
+}
+
+// moved returns the places, in a flat forward function, of the parameters that a
+// step updates, and of those that share their values.
+func (p *Program) moved(forward *graph.Func, cfg StepConfig) []int {
+	trains := map[string]bool{}
+	for _, q := range forward.Params {
+		if q.Role == graph.ParamRole && p.trains(q, cfg) {
+			trains[q.Name] = true
+		}
+	}
+	var out []int
+	for i, q := range forward.Params {
+		if q.Role == graph.ParamRole && trains[storage(q)] {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // trains reports whether a step updates the parameter.
@@ -248,7 +279,8 @@ type step struct {
 	weights graph.Value
 	number  graph.Value            // batches so far
 	updates graph.Value            // updates so far
-	apply   graph.Value            // whether this batch completes an update; zero where each does
+	done    graph.Value            // whether this batch completes an update; zero where each does
+	rate    graph.Value            // learning rate
 	current map[string]graph.Value // newest value of each param, slot and state, by role and name
 	start   map[string]graph.Value // their values at the beginning
 	order   []string
@@ -300,7 +332,7 @@ func (s *step) takeBatch(shuffled bool) {
 		if shuffled {
 			rows = s.read(graph.Input, permName, graph.T(graph.I64, s.cfg.Examples)).Gather(0, 0, rows)
 		}
-		s.write(graph.StateRole, cursorName, cursor.Add(index.Size(0)))
+		s.write(graph.StateRole, cursorName, cursor.Add(s.share(index.Size(0))))
 	}
 	take := func(name string, t graph.Type) graph.Value {
 		if s.cfg.Examples == 0 {
@@ -327,8 +359,22 @@ func (s *step) takeBatch(shuffled bool) {
 func (s *step) ones() graph.Value { return s.b.Full(graph.F32, 1, s.b.Index().Dim(0)) }
 
 // call calls the forward function or its gradient with the batch and everything
-// that lives across steps, and returns its results by role and name.
+// that lives across steps, and returns its results by role and name. The states
+// that it gives become current.
 func (s *step) call(f *graph.Func) map[string]graph.Value {
+	out := s.apply(f, nil)
+	for _, r := range f.Results {
+		if r.Role == graph.StateRole {
+			s.write(r.Role, r.Name, s.joinState(out[key(r.Role, r.Name)]))
+		}
+	}
+	return out
+}
+
+// apply is call without effect on the states; params are read from instead where
+// they are named there.
+func (s *step) apply(f *graph.Func, instead map[string]graph.Value) map[string]graph.Value {
+	defer s.b.SetScope(s.b.SetScope("")) // the nodes of f say where they come from
 	args := make([]graph.Value, len(f.Params))
 	for i, q := range f.Params {
 		switch q.Role {
@@ -347,7 +393,12 @@ func (s *step) call(f *graph.Func) map[string]graph.Value {
 		case graph.IndexRole:
 			args[i] = s.b.Index()
 		default:
-			args[i] = s.read(q.Role, q.Name, q.Type)
+			name := storage(q)
+			v, ok := instead[name]
+			if !ok || q.Role != graph.ParamRole {
+				v = s.read(q.Role, name, q.Type)
+			}
+			args[i] = v
 		}
 	}
 	out := map[string]graph.Value{}
@@ -357,190 +408,18 @@ func (s *step) call(f *graph.Func) map[string]graph.Value {
 	}
 	for i, r := range f.Results {
 		out[key(r.Role, r.Name)] = res[i]
-		if r.Role == graph.StateRole {
-			s.write(r.Role, r.Name, res[i])
-		}
 	}
 	return out
 }
 
-// update clips the gradients and applies the optimizer to every parameter.
-func (s *step) update(forward *graph.Func, res map[string]graph.Value, wrt []int) {
-	b := s.b
-	grads := make([]graph.Value, len(wrt))
-	for i, j := range wrt {
-		grads[i] = res[key(graph.Output, autodiff.GradientName(forward.Params[j]))]
-		if !grads[i].Valid() {
-			s.failf("no gradient of %q", forward.Params[j].Name)
-			return
-		}
+// storage is the name under which a parameter's values live: another's where it
+// shares them.
+func storage(q graph.Param) string {
+	if q.Decl != nil && q.Decl.Alias != "" {
+		return q.Decl.Alias
 	}
-	s.accumulate(forward, wrt, grads)
-	if c := s.cfg.ClipValue; c > 0 {
-		for i, g := range grads {
-			grads[i] = g.Max(b.Scalar(g.DType(), -c)).Min(b.Scalar(g.DType(), c))
-		}
-	}
-	if c := s.cfg.ClipNorm; c > 0 {
-		var sum graph.Value
-		for i, g := range grads {
-			if q := g.Convert(graph.F32).Square().Sum(); i == 0 {
-				sum = q
-			} else {
-				sum = sum.Add(q)
-			}
-		}
-		// Keras: g * clip / max(norm, clip).
-		limit := b.Scalar(graph.F32, c)
-		scale := limit.Div(sum.Sqrt().Max(limit))
-		for i, g := range grads {
-			grads[i] = g.Mul(scale.Convert(g.DType()))
-		}
-	}
-	rate := s.rate()
-	for i, j := range wrt {
-		s.optimize(forward.Params[j], grads[i], rate)
-	}
+	return q.Name
 }
-
-// accumulate adds the gradients to those of the batches before; the mean of all
-// is what an update gets.
-func (s *step) accumulate(forward *graph.Func, wrt []int, grads []graph.Value) {
-	k := s.cfg.Accumulate
-	s.updates = s.number
-	if k <= 1 {
-		return
-	}
-	s.updates = s.read(graph.StateRole, updateName, graph.Scalar(graph.U64))
-	n := s.b.Scalar(graph.U64, float64(k))
-	s.apply = s.number.Rem(n).Eq(s.b.Scalar(graph.U64, float64(k-1)))
-	s.write(graph.StateRole, updateName, s.updates.Add(s.apply.Convert(graph.U64)))
-	for i, j := range wrt {
-		q := forward.Params[j]
-		name := SlotName(q.Name, GradientSlot)
-		sum := s.read(graph.SlotRole, name, q.Type).Add(grads[i])
-		s.write(graph.SlotRole, name, s.apply.Select(sum.Times(0), sum))
-		grads[i] = sum.Times(1 / float64(k))
-	}
-}
-
-// GradientSlot is the slot in which gradients of several batches are added up.
-const GradientSlot = "gradient"
-
-// rate returns the learning rate of this step.
-func (s *step) rate() graph.Value {
-	var rate graph.Value
-	if sc := s.p.Schedule; sc != nil {
-		f := s.m.Resolve(sc.Func, graph.Any)
-		if f == nil {
-			s.failf("the module has no function %q", sc.Func)
-			return rate
-		}
-		args := make([]graph.Value, len(f.Params))
-		for i, q := range f.Params {
-			switch {
-			case q.Role == graph.StepRole, q.Role == graph.Input && q.Name == "step":
-				args[i] = s.updates.Sub(s.read(graph.Input, startName, graph.Scalar(graph.U64)))
-			case q.Role == graph.Input && q.Name == "epoch":
-				args[i] = s.read(graph.Input, epochName, q.Type)
-			case q.Role == graph.Input && q.Name == "total":
-				args[i] = s.read(graph.Input, totalName, q.Type)
-			case q.Role == graph.Input && q.Name == "monitored":
-				args[i] = s.read(graph.Input, monitorName, q.Type)
-			case q.Role == graph.HyperRole:
-				args[i] = s.read(graph.HyperRole, "schedule:"+q.Name, q.Type)
-			case q.Role == graph.StateRole:
-				args[i] = s.read(graph.StateRole, "schedule:"+q.Name, q.Type)
-			default:
-				s.failf("schedule function %q has the parameter %s %q, which no step has", f.Name, q.Role, q.Name)
-				return rate
-			}
-		}
-		res := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
-		for i, r := range f.Results {
-			if r.Role == graph.StateRole {
-				s.write(r.Role, "schedule:"+r.Name, res[i])
-			} else {
-				rate = res[i]
-			}
-		}
-	} else {
-		rate = s.read(graph.HyperRole, "optimizer:learning_rate", graph.Scalar(graph.F32))
-	}
-	s.read(graph.StateRole, rateName, graph.Scalar(graph.F32))
-	s.write(graph.StateRole, rateName, rate)
-	return rate
-}
-
-// optimize updates one parameter and its slots.
-func (s *step) optimize(q graph.Param, grad, rate graph.Value) {
-	name := s.p.Optimizer.Update[q.Name]
-	f := s.m.Resolve(name, graph.Any)
-	if f == nil {
-		s.failf("the optimizer was not traced for the parameter %q (function %q)", q.Name, name)
-		return
-	}
-	args := make([]graph.Value, len(f.Params))
-	for i, a := range f.Params {
-		switch {
-		case a.Role == graph.ParamRole || a.Role == graph.Input && a.Name == "param":
-			args[i] = s.read(graph.ParamRole, q.Name, q.Type)
-		case a.Role == graph.Input && a.Name == "grad":
-			args[i] = grad
-		case a.Role == graph.SlotRole:
-			args[i] = s.read(graph.SlotRole, SlotName(q.Name, a.Name), a.Type)
-		case a.Role == graph.StepRole:
-			args[i] = s.updates
-		case a.Role == graph.HyperRole && a.Name == "learning_rate":
-			args[i] = rate
-		case a.Role == graph.HyperRole:
-			args[i] = s.read(graph.HyperRole, "optimizer:"+a.Name, a.Type)
-		default:
-			s.failf("the optimizer's function %q has the parameter %s %q, which no step has", f.Name, a.Role, a.Name)
-			return
-		}
-	}
-	res := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
-	if s.b.Err() != nil {
-		return
-	}
-	mask := func(v graph.Value) graph.Value {
-		if !s.cfg.Masked[q.Name] || !v.Type().Shape.Equal(q.Type.Shape) {
-			return v
-		}
-		return v.Mul(s.read(graph.Input, "mask:"+q.Name, q.Type).Convert(v.DType()))
-	}
-	// A batch that completes no update leaves everything as it was.
-	keep := func(old, now graph.Value) graph.Value {
-		if !s.apply.Valid() {
-			return now
-		}
-		return s.apply.Select(now, old)
-	}
-	for i, r := range f.Results {
-		if r.Role == graph.SlotRole {
-			name := SlotName(q.Name, r.Name)
-			s.write(graph.SlotRole, name, keep(s.read(graph.SlotRole, name, res[i].Type()), mask(res[i])))
-			continue
-		}
-		v := res[i]
-		if q.Decl != nil && q.Decl.Constraint != "" {
-			v = s.b.Call(q.Decl.Constraint, "", v)[0]
-		}
-		v = keep(s.read(graph.ParamRole, q.Name, q.Type), mask(v))
-		s.write(graph.ParamRole, q.Name, v)
-		if d := s.p.EMA; d > 0 {
-			e := s.read(graph.SlotRole, SlotName(q.Name, EMASlot), q.Type)
-			s.write(graph.SlotRole, SlotName(q.Name, EMASlot), keep(e, e.Times(d).Add(v.Times(1-d))))
-		}
-	}
-}
-
-// EMASlot is the slot of a parameter's moving average.
-const EMASlot = "ema"
-
-// SlotName is the name under which a parameter's slot lives and is saved.
-func SlotName(param, slot string) string { return param + ":" + slot }
 
 // measure adds the batch's losses and metrics to their sums.
 func (s *step) measure(res map[string]graph.Value) {
@@ -548,7 +427,8 @@ func (s *step) measure(res map[string]graph.Value) {
 	if s.b.Err() != nil || s.err != nil {
 		return
 	}
-	n := b.Index().Size(0).Convert(graph.F64)
+	s.b.SetScope(metricsScope)
+	n := s.share(b.Index().Size(0)).Convert(graph.F64)
 	if loss, ok := res[key(graph.Output, "loss")]; ok {
 		sum := s.read(graph.StateRole, lossSumName, graph.Scalar(graph.F64))
 		s.write(graph.StateRole, lossSumName, sum.Add(loss.Convert(graph.F64).Mul(n)))

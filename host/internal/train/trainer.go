@@ -189,14 +189,8 @@ func (t *Trainer) initOptimizer(ctx context.Context) error {
 			return err
 		}
 	}
-	updates := map[string]bool{}
-	for _, name := range t.p.Optimizer.Update {
-		updates[name] = true
-	}
-	for name := range updates {
-		if err := t.hypers(name, "optimizer:"); err != nil {
-			return err
-		}
+	if err := t.optimizerHypers(); err != nil {
+		return err
 	}
 	if s := t.p.Schedule; s != nil {
 		if err := t.hypers(s.Func, "schedule:"); err != nil {
@@ -227,18 +221,9 @@ func (t *Trainer) SetPhase(ctx context.Context, cfg StepConfig, ph Phase, update
 	if t.whole == nil {
 		t.whole = t.p
 	}
-	p := *t.p
-	p.Optimizer, p.Schedule = t.whole.Optimizer, t.whole.Schedule
-	if ph.NoSchedule {
-		p.Schedule = nil
-	}
-	if ph.Optimizer != nil {
-		p.Optimizer, p.Schedule = ph.Optimizer, ph.Schedule
-	} else if ph.Schedule != nil {
-		p.Schedule = ph.Schedule
-	}
+	p := t.whole.InPhase(ph)
 	changed := p.Optimizer != t.p.Optimizer || p.Schedule != t.p.Schedule && p.Schedule != nil
-	t.p = &p
+	t.p = p
 	if changed && fresh || p.Optimizer != t.whole.Optimizer && !fresh {
 		if err := t.initOptimizer(ctx); err != nil {
 			return err
@@ -315,6 +300,11 @@ func (t *Trainer) initSlots(ctx context.Context, q graph.Param) error {
 			if err := t.vals.put(graph.SlotRole, SlotName(q.Name, r.Name), v[i]); err != nil {
 				return err
 			}
+		}
+	}
+	if m, err := t.vals.get(graph.Input, MaskName(q.Name)); err == nil {
+		if err := t.SetMask(q.Name, m); err != nil {
+			return err
 		}
 	}
 	if t.cfg.Step.Accumulate > 1 {
@@ -607,6 +597,7 @@ func (t *Trainer) Selection() map[string]string {
 
 func (t *Trainer) steps(ctx context.Context) (full, rest *compiled, err error) {
 	cfg := t.cfg.Step
+	cfg.Masked = t.masked()
 	cfg.Examples, cfg.Fields, cfg.Weighted = t.data.resident(), t.fields, t.data.weighted()
 	var built *Built
 	build := func() (*Built, error) {
@@ -618,7 +609,7 @@ func (t *Trainer) steps(ctx context.Context) (full, rest *compiled, err error) {
 		}
 		return built, nil
 	}
-	name := fmt.Sprintf("step %v %v %p %p", cfg.Frozen, slices.Sorted(mapsKeys(cfg.FrozenParams)), t.p.Optimizer, t.p.Schedule)
+	name := fmt.Sprintf("step %v %v %v %p %p", cfg.Frozen, slices.Sorted(mapsKeys(cfg.FrozenParams)), slices.Sorted(mapsKeys(cfg.Masked)), t.p.Optimizer, t.p.Schedule)
 	n, b := t.data.Examples, t.cfg.BatchSize
 	if n >= b {
 		if full, err = t.compile(ctx, name, b, build); err != nil {
