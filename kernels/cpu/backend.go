@@ -11,6 +11,7 @@ import (
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/optim"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/philox"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/vec"
@@ -35,6 +36,7 @@ type Backend struct {
 	philox *philox.Kernels
 	optim  *optim.Kernels
 	conv   *conv.Kernels
+	norm   *norm.Kernels
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -56,7 +58,7 @@ func New(c Config) (*Backend, error) {
 	}
 	return &Backend{
 		level: level, team: newTeam(c.Threads), gemm: gemm.For(level), vec: vec.For(level), philox: philox.For(level),
-		optim: optim.For(level), conv: conv.For(level),
+		optim: optim.For(level), conv: conv.For(level), norm: norm.For(level),
 	}, nil
 }
 

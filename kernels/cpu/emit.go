@@ -299,7 +299,11 @@ func (b *loopBuilder) read(a graph.ValueID) (int, error) {
 		b.loop.regs++
 		b.loop.operands = append(b.loop.operands, operand{reg: r, size: l.f.Types[v].DType.Size()})
 		o := len(b.loop.operands) - 1
-		b.loop.ops = append(b.loop.ops, loopOp{source: src, dst: o, invariant: invariant})
+		op := loopOp{source: src, dst: o, invariant: invariant}
+		if s, ok := src.(*stridedSource); ok {
+			op.rows = rowsOf(s)
+		}
+		b.loop.ops = append(b.loop.ops, op)
 		b.sources[v] = o
 		b.scalars[o] = invariant
 		return o, nil
@@ -361,6 +365,9 @@ func (l *lowering) emitNode(u *unit) error {
 	node := u.nodes[0]
 	n := &l.f.Nodes[node]
 	in := instr{name: n.Op.String(), scope: l.r.scopes[node], first: u.first}
+	if a, ok := n.Attrs.(*nativeAttrs); ok {
+		in.name = a.kind
+	}
 	for _, a := range n.Args {
 		in.types = append(in.types, l.f.Types[a].String())
 		in.bytes += l.bytesOf(a)

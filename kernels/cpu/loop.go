@@ -41,6 +41,7 @@ type loopOp struct {
 	source    loopSource // instead of fn
 	invariant bool       // the source gives the same block every time
 	single    bool       // and only its first element is read
+	rows      *rowSource // instead of fn: moves dst's pointer
 	group     *loopGroup // instead of fn
 }
 
@@ -92,10 +93,17 @@ func (l *loop) run(x *execution, tid, threads int) {
 			op.source.fill(x, ptr[op.dst], lo, n)
 		}
 	}
+	for i := range l.ops {
+		if op := &l.ops[i]; op.rows != nil && op.rows.repeats(hi-lo) {
+			op.rows.fill(x, ptr[op.dst], 0, op.rows.width+block)
+		}
+	}
 	for at := lo; at < hi; at += block {
 		n := min(block, hi-at)
 		for i := range l.ops {
 			switch op := &l.ops[i]; {
+			case op.rows != nil:
+				ptr[op.dst] = op.rows.at(x, unsafe.Add(regs, l.operands[op.dst].reg*block*8), at, n, hi-lo)
 			case op.group != nil:
 				op.group.compute(ptr, n)
 			case op.fn != nil:
@@ -223,6 +231,40 @@ func fillStrided[T any](s *stridedSource, dst, src unsafe.Pointer, start, n int)
 			idx[i] = 0
 		}
 	}
+}
+
+// rowSource repeats one row of memory, width elements that lie side by side.
+// What fits into a register once and a block more is laid there at the start,
+// and every block of a long loop reads from where it stands in the row.
+type rowSource struct {
+	stridedSource
+	width int
+}
+
+// rowsOf returns a strided source as a repeated row, nil if it is none.
+func rowsOf(s *stridedSource) *rowSource {
+	if k := len(s.dims); s.offset == 0 && k <= 2 && s.stride[k-1] == 1 && (k == 1 || s.stride[0] == 0) {
+		return &rowSource{*s, s.dims[k-1]}
+	}
+	return nil
+}
+
+func (s *rowSource) repeats(n int) bool {
+	return (s.width+block)*s.size <= block*8 && n > s.width+block
+}
+
+// at returns where elements start to start+n stand, in memory or in the
+// register.
+func (s *rowSource) at(x *execution, reg unsafe.Pointer, start, n, all int) unsafe.Pointer {
+	off := start % s.width
+	switch {
+	case s.repeats(all):
+		return unsafe.Add(reg, off*s.size)
+	case off+n <= s.width:
+		return unsafe.Add(x.ptr(s.slot), off*s.size)
+	}
+	s.fill(x, reg, start, n)
+	return reg
 }
 
 // collapse joins adjacent dimensions that one stride covers and drops extents

@@ -34,6 +34,7 @@ func nodeKernel(op graph.Op) (func(c *nodeContext, node int) error, bool) {
 		graph.OpReduceWindowGrad:   buildReduceWindowGrad,
 		graph.OpScan:               buildScan,
 		graph.OpOpaque:             buildOpaque,
+		graph.OpCall:               buildNative,
 	}[op]
 	return build, ok
 }

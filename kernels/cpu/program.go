@@ -12,6 +12,7 @@ import (
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/inline"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -37,7 +38,7 @@ func compile(ctx context.Context, b *Backend, m *graph.Module, entry string, o k
 	if o.Symbols == nil {
 		o.Symbols = map[string]int64{}
 	}
-	flat, err := inline.Flatten(ctx, m, entry, o, nil)
+	flat, err := inline.Flatten(ctx, m, entry, o, keepNative(m))
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +161,7 @@ type threadState struct {
 	operands [maxLoopOperands]unsafe.Pointer // of the loop that runs
 	gemm     gemm.Workspace
 	conv     conv.Workspace
+	norm     norm.Workspace
 	_        [lineBytes]byte
 }
 

@@ -77,6 +77,7 @@ func rewrite(m *graph.Module, from *inline.Flat) (*rewriter, error) {
 		res.Value = r.to[res.Value]
 		r.out.Results = append(r.out.Results, res)
 	}
+	r.maskMoments()
 	r.prune()
 	return r, nil
 }
@@ -218,6 +219,8 @@ func (r *rewriter) node(i int, n *graph.Node, args []graph.ValueID) ([]graph.Val
 	case graph.OpScan:
 		r.body[len(r.out.Nodes)] = r.from.Bodies[i]
 		return r.addTyped(n.Op, n.Attrs, args, types), nil
+	case graph.OpCall:
+		return r.native(n, args, types)
 	case graph.OpDot:
 		return r.dot(n, args)
 	case graph.OpTranspose:

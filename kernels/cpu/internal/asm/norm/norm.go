@@ -6,8 +6,8 @@ import (
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
 )
 
-// chunkRows is the number of rows that are summed in float32.
-const chunkRows = 128
+// ChunkRows is the number of rows that are summed in float32.
+const ChunkRows = 128
 
 // Matrix is rows of a matrix, LD elements apart.
 type Matrix struct {
@@ -17,7 +17,15 @@ type Matrix struct {
 
 // Workspace holds what one thread needs. Its buffer grows with the first
 // calls and is then kept. The zero value is ready to use.
-type Workspace struct{ partial []float32 }
+type Workspace struct{ partial, columns []float32 }
+
+// Columns is memory for n columns, for the caller.
+func (ws *Workspace) Columns(n int) []float32 {
+	if cap(ws.columns) < n {
+		ws.columns = make([]float32, n)
+	}
+	return ws.columns[:n]
+}
 
 // sums are two accumulators of n columns, zeroed.
 func (ws *Workspace) sums(n int) (a, b []float32) {
@@ -49,9 +57,9 @@ func (k *Kernels) Moments(sum, squares []float64, x Matrix, rows int, pivot []fl
 	if cols == 0 {
 		return
 	}
-	for i := 0; i < rows; i += chunkRows {
+	for i := 0; i < rows; i += ChunkRows {
 		s, q := ws.sums(cols)
-		k.f.moments(s, q, pivot, x.from(i), min(chunkRows, rows-i))
+		k.f.moments(s, q, pivot, x.from(i), min(ChunkRows, rows-i))
 		addTo(sum, s)
 		addTo(squares, q)
 	}
@@ -71,9 +79,9 @@ func (k *Kernels) GradMoments(sum, products []float64, dy, x Matrix, y *Matrix, 
 	if cols == 0 {
 		return
 	}
-	for i := 0; i < rows; i += chunkRows {
+	for i := 0; i < rows; i += ChunkRows {
 		s, p := ws.sums(cols)
-		n := min(chunkRows, rows-i)
+		n := min(ChunkRows, rows-i)
 		if y == nil {
 			k.f.gradMoments(s, p, mean, dy.from(i), x.from(i), n)
 		} else {

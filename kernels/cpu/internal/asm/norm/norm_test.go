@@ -90,7 +90,7 @@ func TestBatchNormalization(t *testing.T) {
 			pivot := append([]float32(nil), l.x.Data[:cols]...)
 			sum, squares := make([]float64, cols), make([]float64, cols)
 			// In two ranges of columns, and of rows.
-			half, top := cols/2, min(rows, chunkRows)
+			half, top := cols/2, min(rows, ChunkRows)
 			for _, c := range [][2]int{{0, half}, {half, cols}} {
 				part := Matrix{l.x.Data[c[0]:], l.x.LD}
 				k.Moments(sum[c[0]:c[1]], squares[c[0]:c[1]], part, top, pivot[c[0]:c[1]], &ws)
