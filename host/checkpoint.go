@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/hone-ml/hone/host/internal/diag"
@@ -163,52 +164,10 @@ var roleNames = map[graph.Role]string{
 	graph.ParamRole: "param", graph.StateRole: "state", graph.SlotRole: "slot", graph.GlobalRole: "global", graph.Input: "mask",
 }
 
-// writeCheckpoint saves atomically. lock is held by the run for its path.
-func writeCheckpoint(path string, lock *modelfmt.Lock, f *fixed, run runState, vals []train.Value) (int64, error) {
-	w, err := modelfmt.Create(path, modelfmt.WriterOptions{Lock: lock})
-	if err != nil {
-		return 0, err
-	}
-	defer w.Abort()
-	for name, b := range f.sections {
-		if err := w.SetManifest(name, b); err != nil {
-			return 0, err
-		}
-	}
-	b, err := json.Marshal(run)
-	if err != nil {
-		return 0, err
-	}
-	if err := w.SetManifest(sectionRun, b); err != nil {
-		return 0, err
-	}
-	for _, name := range sortedKeys(f.blobs) {
-		if err := w.AddBlob(name, f.blobs[name]); err != nil {
-			return 0, err
-		}
-	}
-	for _, v := range vals {
-		d, err := modelfmt.ParseDType(v.Tensor.DType.String())
-		if err != nil {
-			return 0, err
-		}
-		shape := make([]int, len(v.Tensor.Shape))
-		for i, e := range v.Tensor.Shape {
-			shape[i] = int(e)
-		}
-		if err := w.AddTensor(modelfmt.TensorInfo{Name: v.Name, DType: d, Shape: shape, Role: roleNames[v.Role]}, v.Tensor.Data); err != nil {
-			return 0, err
-		}
-	}
-	if err := w.Commit(); err != nil {
-		return 0, err
-	}
-	return w.Size(), nil
-}
-
 // openCheckpoint reads everything that a checkpoint holds. An error names the file.
 func openCheckpoint(path string, be kernels.Backend) (*saved, error) {
-	r, err := modelfmt.Open(path)
+	// A delta's base is looked for, by its digest, where the delta lies.
+	r, err := modelfmt.OpenWith(path, modelfmt.ReaderOptions{Base: modelfmt.BaseFolder(filepath.Dir(path))})
 	if err != nil {
 		return nil, checkpointError(path, err)
 	}
@@ -303,6 +262,7 @@ func readModule(r *modelfmt.Reader, name string) (*graph.Module, error) {
 func checkpointError(path string, err error) error {
 	var corrupt *modelfmt.CorruptError
 	var locked *modelfmt.LockedError
+	var base *modelfmt.BaseError
 	d := diag.Errorf("checkpoint", "%s: %v", path, err).At(diag.Range{File: path})
 	d.Cause = err
 	switch {
@@ -310,6 +270,8 @@ func checkpointError(path string, err error) error {
 		return d.Hint("Check the path. hone train writes checkpoints to runs/, or to what --out says.")
 	case errors.Is(err, modelfmt.ErrNotCheckpoint):
 		return d.Hint("Give a file that hone wrote, *.hone.")
+	case errors.As(err, &base):
+		return d.Hint("Put the checkpoint of that root beside it (hone checkpoint show prints a file's root), or make this one whole: hone checkpoint flatten %s OUT --base FILE.", path)
 	case errors.As(err, &corrupt):
 		return d.Hint("The file is damaged. Take another copy, or the run's other checkpoint; hone checkpoint verify tells what is hit.")
 	case errors.As(err, &locked):

@@ -85,10 +85,12 @@ type EpochEvent struct {
 // CheckpointEvent says that a checkpoint has been written.
 type CheckpointEvent struct {
 	Path  string `json:"path"`
-	Kind  string `json:"kind"` // last or best
+	Kind  string `json:"kind"` // last, best, or kept: one of an epoch that stays
 	Epoch int    `json:"epoch"`
 	Step  uint64 `json:"step"`
 	Bytes int64  `json:"bytes"`
+	Root  string `json:"root"`           // digest of what the checkpoint holds
+	Base  string `json:"base,omitempty"` // digest of the checkpoint that it is a difference to
 }
 
 // WarningEvent carries what the user should know though the run goes on.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/hone-ml/hone/host/internal/diag"
@@ -23,7 +24,7 @@ func (r *run) initFrom(f *spec.InitFrom) error {
 		}
 		return d.Hint("hone checkpoint show %s lists its tensors; map renames them, exclude leaves parameters out, strict = false lets some be missing.", f.Path.Raw)
 	}
-	src, _, err := convert.Open(f.Path.Resolved, modelfmt.ReaderOptions{})
+	src, _, err := convert.Open(f.Path.Resolved, modelfmt.ReaderOptions{Base: modelfmt.BaseFolder(filepath.Dir(f.Path.Resolved))})
 	if err != nil {
 		return fail(err)
 	}

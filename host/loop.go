@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/train"
+	"github.com/hone-ml/hone/modelfmt"
 )
 
 // progressEvery is the least time between two progress events.
@@ -57,6 +56,9 @@ func (r *run) epoch(ctx context.Context) error {
 	reached, err := r.trainer.RunEpoch(ctx, pos, r.o.stopAfter, func(at train.Position) error {
 		if n := r.o.stopAfter; n > 0 && at.Step >= n {
 			return context.Canceled
+		}
+		if err := r.saver.poll(r); err != nil {
+			return err
 		}
 		now := time.Now()
 		if now.Sub(told) < progressEvery {
@@ -161,52 +163,11 @@ func (r *run) fill() {
 	}
 }
 
-// save writes the last checkpoint, and the best one where this is it: training
-// waits for the copy of its values alone, the files are written behind it. wait
-// returns when they are durable.
-func (r *run) save(ctx context.Context, best, wait bool) error {
-	every, keep := 1, 1
-	if c := r.p.spec.Train.Checkpoint; c != nil {
-		every, keep = max(c.Every, 1), max(c.Keep, 1)
-	}
-	r.state.Metrics = r.result.Metrics
-	last := r.state.Epoch%every == 0 || r.state.Epoch >= r.epochs || r.state.Stopped || r.state.Cursor > 0
-	var jobs []saveJob
-	if best && r.best != "" {
-		jobs = append(jobs, saveJob{path: r.best, kind: "best"})
-		r.result.Best = r.best
-	}
-	if last {
-		if keep > 1 && r.state.Cursor == 0 {
-			jobs = append(jobs, saveJob{path: r.numbered(r.state.Epoch), kind: "kept", drop: r.numbered(r.state.Epoch - keep*every)})
-		}
-		jobs = append(jobs, saveJob{path: r.last, kind: "last"})
-	}
-	if len(jobs) > 0 {
-		vals, err := r.trainer.Snapshot(context.WithoutCancel(ctx))
-		if err != nil {
-			return err
-		}
-		if err := r.saver.start(r, r.state, vals, jobs); err != nil {
-			return err
-		}
-	}
-	if wait {
-		return r.saver.wait(r)
-	}
-	return nil
-}
-
-// numbered is the name of the checkpoint kept of an epoch.
-func (r *run) numbered(epoch int) string {
-	return fmt.Sprintf("%s.epoch%04d.hone", strings.TrimSuffix(r.last, ".hone"), epoch)
-}
-
 // finish ends the run: after its last epoch, a stop, or an error.
 func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 	res := r.result
 	// What is being written is finished first: no file is left half done.
-	if werr := r.saver.wait(r); werr != nil && err == nil {
+	if werr := r.saver.settle(r); err == nil {
 		err = werr
 	}
 	switch {
@@ -214,17 +175,17 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		r.emit(StopEvent{Reason: "interrupted", Epoch: r.state.Epoch + 1, Detail: fmt.Sprintf("after %d steps", r.state.Step)})
 		res.Stopped = "interrupted"
-		if err := r.save(ctx, false, true); err != nil {
+		if err := r.ensureSaved(ctx); err != nil {
 			return res, err
 		}
 		return res, fmt.Errorf("%w: %s holds the run; go on with --resume %s", ErrInterrupted, r.last, r.last)
 	case errors.Is(err, ErrNotFinite):
 		res.Stopped = "not_finite"
-		good := r.lastGood()
-		res.Checkpoint = good
+		good := r.saver.durable
+		res.Checkpoint = good.path
 		detail := "no checkpoint had been written yet"
-		if good != "" {
-			detail = fmt.Sprintf("the checkpoint of epoch %d is kept: %s", r.state.Epoch, good)
+		if good.path != "" {
+			detail = fmt.Sprintf("the checkpoint of epoch %d is kept: %s", good.epoch, good.path)
 		}
 		r.emit(StopEvent{Reason: "not_finite", Epoch: r.state.Epoch + 1, Detail: detail})
 		d := diag.Errorf("not_finite", "the loss is not finite in epoch %d; %s", r.state.Epoch+1, detail).
@@ -242,14 +203,11 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 		r.emit(StopEvent{Reason: "early_stopping", Epoch: r.state.Epoch, Detail: fmt.Sprintf("%s has not improved on epoch %d for %d epochs", r.monitor, r.state.BestEpoch, r.state.Waited)})
 	}
 	if e := r.p.spec.Train.EarlyStopping; e != nil && e.RestoreBest && r.best != "" && r.state.BestEpoch != r.state.Epoch {
-		if err := r.restoreBest(); err != nil {
+		if err := r.restoreBest(ctx); err != nil {
 			return res, err
 		}
-	} else if _, err := os.Stat(r.last); err != nil {
-		// A resumed run that had nothing left to do.
-		if err := r.save(ctx, false, true); err != nil {
-			return res, err
-		}
+	} else if err := r.ensureSaved(ctx); err != nil {
+		return res, err
 	}
 	for _, name := range sortedKeys(r.trainer.Profile()) {
 		res.Profile = append(res.Profile, r.trainer.Profile()[name]...)
@@ -264,19 +222,19 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 	return res, nil
 }
 
-// lastGood returns the newest checkpoint that this run has written.
-func (r *run) lastGood() string {
-	if r.state.Epoch > 0 {
-		if _, err := os.Stat(r.last); err == nil {
-			return r.last
-		}
+// ensureSaved returns when the last checkpoint holds this very state: it writes
+// what a failure that was borne, or a resumed run with nothing left to do, has
+// not written.
+func (r *run) ensureSaved(ctx context.Context) error {
+	if r.saver.durable == (place{r.last, r.state.Epoch, r.state.Step}) {
+		return nil
 	}
-	return ""
+	return r.save(ctx, false, true)
 }
 
 // restoreBest makes the best checkpoint the final one and loads it for the
 // test. The best holds the run as it stood then, so that it too can be resumed.
-func (r *run) restoreBest() error {
+func (r *run) restoreBest(ctx context.Context) error {
 	s, err := openCheckpoint(r.best, r.be)
 	if err != nil {
 		return err
@@ -287,8 +245,7 @@ func (r *run) restoreBest() error {
 	if r.o.Out == "" {
 		r.result.Checkpoint = r.best
 	} else {
-		// Under the run's own lock, which a copy of the file would collide with.
-		if _, err := writeCheckpoint(r.last, r.lockOf[r.last], r.fixed, s.run, s.values); err != nil {
+		if err := modelfmt.CopyFile(context.WithoutCancel(ctx), r.best, r.last, modelfmt.WriterOptions{Lock: r.lockOf[r.last]}); err != nil {
 			return checkpointError(r.last, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,8 @@ type TrainOptions struct {
 	// Profile measures every op; Result.Profile has the times.
 	Profile bool
 
-	stopAfter uint64 // for tests: interrupt once so many steps are done
+	stopAfter uint64              // for tests: interrupt once so many steps are done
+	fs        modelfmt.FileSystem // for tests: where checkpoints are written
 }
 
 // ErrInterrupted is wrapped by the error of a run whose context was cancelled;
@@ -108,8 +110,8 @@ func (p *Project) Train(ctx context.Context, o TrainOptions) (*Result, error) {
 }
 
 func (r *run) close() {
-	if r.saver.done != nil {
-		_ = r.saver.wait(r)
+	if r.result != nil {
+		_ = r.saver.settle(r)
 	}
 	if r.trainer != nil {
 		_ = r.trainer.Close()
@@ -438,11 +440,12 @@ func (r *run) open() error {
 	if r.parts["validation"] == nil {
 		r.monitor = "loss"
 	}
-	switch {
-	case t.EarlyStopping != nil && t.EarlyStopping.Monitor != "":
-		r.monitor, r.mode = t.EarlyStopping.Monitor, t.EarlyStopping.Mode
-	case t.Checkpoint != nil && t.Checkpoint.Best != nil && t.Checkpoint.Best.Monitor != "":
-		r.monitor, r.mode = t.Checkpoint.Best.Monitor, t.Checkpoint.Best.Mode
+	// Where both say one, they say the same.
+	if e := t.EarlyStopping; e != nil {
+		r.monitor, r.mode = cmp.Or(e.Monitor, r.monitor), e.Mode
+	}
+	if c := t.Checkpoint; c != nil && c.Best != nil {
+		r.monitor, r.mode = cmp.Or(c.Best.Monitor, r.monitor), cmp.Or(c.Best.Mode, r.mode)
 	}
 	names := []string{"loss"}
 	for _, m := range r.content.program.Metrics {
@@ -467,7 +470,7 @@ func (r *run) open() error {
 			r.mode = "min"
 		}
 	}
-	return nil
+	return r.prepareSaver()
 }
 
 func (r *run) train(ctx context.Context) (*Result, error) {

@@ -154,7 +154,7 @@ func (p Retention) Prune(list []Kept) ([]string, error) {
 	var errs []error
 	dirs := map[string]bool{}
 	for _, k := range p.Remove(list) {
-		err := removeCheckpoint(k.Path)
+		err := remove(k.Path)
 		switch {
 		case errors.Is(err, ErrLocked):
 		case err != nil:
@@ -172,7 +172,20 @@ func (p Retention) Prune(list []Kept) ([]string, error) {
 	return removed, errors.Join(errs...)
 }
 
-func removeCheckpoint(path string) error {
+// Remove deletes a checkpoint, with any temporary files that killed writers of its
+// path left. One that is being written gives [ErrLocked].
+func Remove(path string) error {
+	err := remove(path)
+	if err == nil {
+		err = osFS{}.SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("remove checkpoint %s: %w", path, err)
+	}
+	return nil
+}
+
+func remove(path string) error {
 	l, err := LockPath(path)
 	if err != nil {
 		return err

@@ -309,11 +309,14 @@ func (p *hclPrinter) train(t *Train) {
 			p.block("checkpoint", nil, func() {
 				p.integer("every", c.Every)
 				p.integer("keep", c.Keep)
+				p.integer("keep_every", c.KeepEvery)
+				p.integer("full_every", c.FullEvery)
 				p.text("on_error", c.OnError)
 				if c.Best != nil {
 					p.block("best", nil, func() {
 						p.text("monitor", c.Best.Monitor)
 						p.text("mode", c.Best.Mode)
+						p.integer("keep", c.Best.Keep)
 					})
 				}
 			})

@@ -49,11 +49,14 @@ func (r *reader) readTrain(b *block) {
 		t.Checkpoint = c
 		read(n, "every", &c.Every, toCount)
 		read(n, "keep", &c.Keep, toCount)
+		read(n, "keep_every", &c.KeepEvery, toCount)
+		read(n, "full_every", &c.FullEvery, toCount)
 		read(n, "on_error", &c.OnError, toText)
 		if best := n.plain("best"); best != nil {
 			c.Best = &Best{Node: best.node}
 			read(best, "monitor", &c.Best.Monitor, toText)
 			read(best, "mode", &c.Best.Mode, toText)
+			read(best, "keep", &c.Best.Keep, toCount)
 			best.close()
 		}
 		n.close()

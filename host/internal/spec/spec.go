@@ -274,12 +274,17 @@ type EarlyStopping struct {
 	RestoreBest bool
 }
 
-// Checkpoint says when to save and what to keep.
+// Checkpoint says when to save and what to keep. A numbered checkpoint is one of
+// an epoch that stays when the training goes on.
 type Checkpoint struct {
 	Node
-	Every int // epochs; 0 is 1
-	Keep  int // how many of the last ones; 0 is 1
-	Best  *Best
+	Every     int // epochs; 0 is 1
+	Keep      int // how many of the last ones; 0 is 1, which needs no numbered ones
+	KeepEvery int // those of every so many epochs are kept for ever; 0 is none
+	// FullEvery makes one numbered checkpoint in so many whole, and the others
+	// differences to the last whole one; 0 and 1 make all whole.
+	FullEvery int
+	Best      *Best
 	// OnError says what a checkpoint that cannot be written does to the
 	// training: "stop" it, which is the default, or let it "continue".
 	OnError string
@@ -290,6 +295,12 @@ type Best struct {
 	Node
 	Monitor string // empty is "val_loss"
 	Mode    string // as in EarlyStopping
+	Keep    int    // how many of the best epochs stay as numbered checkpoints; 0 is 1, which needs none
+}
+
+// Numbered reports whether checkpoints of single epochs stay.
+func (c *Checkpoint) Numbered() bool {
+	return c != nil && (c.Keep > 1 || c.KeepEvery > 0 || c.Best != nil && c.Best.Keep > 1)
 }
 
 // EMA evaluates and keeps an exponential moving average of the parameters.

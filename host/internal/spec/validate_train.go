@@ -44,14 +44,7 @@ func (v *validator) train(t *Train) {
 		v.within(s.Node, path+".early_stopping", "min_delta", s.MinDelta, 0, math.MaxFloat64)
 		v.word(s.Node, path+".early_stopping", "mode", s.Mode, "min", "max")
 	}
-	if c := t.Checkpoint; c != nil {
-		v.within(c.Node, path+".checkpoint", "every", float64(c.Every), 1, maxEvery)
-		v.within(c.Node, path+".checkpoint", "keep", float64(c.Keep), 1, maxEvery)
-		v.word(c.Node, path+".checkpoint", "on_error", c.OnError, "stop", "continue")
-		if c.Best != nil {
-			v.word(c.Best.Node, path+".checkpoint.best", "mode", c.Best.Mode, "min", "max")
-		}
-	}
+	v.checkpoint(t)
 	if e := t.EMA; e != nil && !(e.Decay > 0 && e.Decay < 1) {
 		v.outOfRange(e.Node, path+".ema", "decay", "between 0 and 1", e.Decay)
 	}
@@ -63,6 +56,37 @@ func (v *validator) train(t *Train) {
 		v.phase(p, path+".phase."+p.Name)
 	}
 }
+
+func (v *validator) checkpoint(t *Train) {
+	c := t.Checkpoint
+	if c == nil {
+		return
+	}
+	const path = "train.checkpoint"
+	v.within(c.Node, path, "every", float64(c.Every), 1, maxEvery)
+	v.within(c.Node, path, "keep", float64(c.Keep), 1, maxEvery)
+	v.within(c.Node, path, "keep_every", float64(c.KeepEvery), 1, maxEvery)
+	v.within(c.Node, path, "full_every", float64(c.FullEvery), 1, maxEvery)
+	v.word(c.Node, path, "on_error", c.OnError, "stop", "continue")
+	if b := c.Best; b != nil {
+		v.word(b.Node, path+".best", "mode", b.Mode, "min", "max")
+		v.within(b.Node, path+".best", "keep", float64(b.Keep), 1, maxEvery)
+		if s := t.EarlyStopping; s != nil && differ(b.Monitor, s.Monitor) {
+			v.fail(diag.Errorf("wrong_value", "best watches %s, and early_stopping %s: a run watches one number", clip(b.Monitor), clip(s.Monitor)).
+				Hint("Give both the same monitor, or leave it out in one."), b.At("monitor"), path+".best.monitor")
+		} else if s != nil && differ(b.Mode, s.Mode) {
+			v.fail(diag.Errorf("wrong_value", "best takes the %simum, and early_stopping the %simum", b.Mode, s.Mode).
+				Hint("Give both the same mode, or leave it out in one."), b.At("mode"), path+".best.mode")
+		}
+	}
+	if c.FullEvery > 1 && !c.Numbered() {
+		v.fail(diag.Errorf("wrong_value", "full_every has nothing to act on: no epoch's checkpoint stays").
+			Hint("Say which stay: keep = 3, keep_every = 10, or best { keep = 3 }."), c.At("full_every"), path+".full_every")
+	}
+}
+
+// differ reports two values that are both given and not the same.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 func anyPhase(t *Train, f func(*Phase) bool) bool {
 	for i := range t.Phases {

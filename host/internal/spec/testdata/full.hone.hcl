@@ -125,9 +125,16 @@ train {
     restore_best = true
   }
   checkpoint {
-    every = 1
-    keep  = 2
-    best { monitor = "val_accuracy" }
+    every      = 1
+    keep       = 2
+    keep_every = 10
+    full_every = 5
+    on_error   = "continue"
+    best {
+      monitor = "val_loss"
+      mode    = "min"
+      keep    = 3
+    }
   }
   ema { decay = 0.999 }
   init_from {

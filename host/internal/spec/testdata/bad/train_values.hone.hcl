@@ -29,10 +29,20 @@ train {
     schedule "cosine" {}
   }
   early_stopping {
+    monitor  = "val_loss"
     mode     = "mni"
     patience = -1
   }
-  checkpoint { every = 0 }
+  checkpoint {
+    every      = 0
+    keep_every = 0
+    full_every = 2
+    on_error   = "ignore"
+    best {
+      monitor = "val_accuracy"
+      keep    = 0
+    }
+  }
   ema { decay = 1 }
   init_from {
     exclude = ["a..b"]
