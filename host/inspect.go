@@ -30,6 +30,7 @@ func (p *Project) Inspect(ctx context.Context) (*Inspection, error) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	defer pre.parts.Close()
 	in := &Inspection{
 		Model: pre.model.Name, Layers: pre.assembly.Layers, Signature: signatureOf(pre.assembly.Program, pre.binding),
 		Examples: map[string]int{}, Module: pre.assembly.Program.Module, Warnings: diags,
@@ -47,7 +48,7 @@ func (p *Project) Inspect(ctx context.Context) (*Inspection, error) {
 	if p.spec.Train == nil || pre.assembly.Program.Optimizer == nil {
 		return in, nil
 	}
-	a, ds := pre.binding.Arrays(pre.parts.Train, true)
+	a, ds := arraysOf(ctx, pre.binding, pre.assembly.Program, "train", pre.parts.Train)
 	if ds.HasErrors() {
 		return nil, ds
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
+	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/host/internal/feed"
 	"github.com/hone-ml/hone/host/internal/train"
 	"github.com/hone-ml/hone/modelfmt"
 )
@@ -101,6 +104,7 @@ func (r *run) epoch(ctx context.Context) error {
 			return err
 		}
 		addMetrics(e.Metrics, "val_", v)
+		r.warnOnce(approximate(v, "validation"))
 	}
 	r.state.Monitored = e.Metrics[r.monitor]
 	r.state.Epoch++
@@ -116,6 +120,29 @@ func (r *run) epoch(ctx context.Context) error {
 	r.emit(e)
 	r.state.Stopped = r.shouldStop()
 	return r.save(ctx, e.Best, false)
+}
+
+// approximate warns of metrics that were counted in bins, the part being too large
+// for what they are exactly.
+func approximate(s train.Sums, part string) Diagnostics {
+	if len(s.Approximate) == 0 {
+		return nil
+	}
+	return Diagnostics{diag.Warnf("approximate_metric", "the %s data has too many scores to be kept (%d MiB at most): %s is counted in bins", part, train.DefaultExactBytes>>20, strings.Join(s.Approximate, ", ")).
+		Hint("Its error is that of scores which fall into one bin, less than 1%% apart in their odds. Evaluate fewer rows to have it exactly.")}
+}
+
+// warnOnce emits warnings that hold for the whole run.
+func (r *run) warnOnce(ds Diagnostics) {
+	for _, d := range ds {
+		if r.warned == nil {
+			r.warned = map[string]bool{}
+		}
+		if !r.warned[d.Summary] {
+			r.warned[d.Summary] = true
+			r.emit(WarningEvent{Diagnostics{d}})
+		}
+	}
 }
 
 func addMetrics(to map[string]Number, prefix string, s train.Sums) {
@@ -218,6 +245,7 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 			return res, err
 		}
 		addMetrics(res.Metrics, "test_", s)
+		r.warnOnce(approximate(s, "test"))
 	}
 	return res, nil
 }
@@ -257,18 +285,26 @@ func (r *run) restoreBest(ctx context.Context) error {
 }
 
 // augment draws this epoch's variants of the training examples, where the
-// pipeline has augmentations. What is drawn depends on the example and the epoch
-// alone.
+// pipeline has augmentations: at once, or where examples are staged batch by
+// batch. What is drawn depends on the example and the epoch alone.
 func (r *run) augment(ctx context.Context) error {
 	pipe := r.content.pipeline
 	if pipe == nil || !pipe.Augments() {
 		return nil
 	}
-	rows := make([]int64, r.table.Rows())
+	epoch := uint64(r.state.Epoch)
+	if s, ok := r.parts["train"].Source.(*feed.Staged); ok {
+		s.Change = func(ctx context.Context, t *data.Table, rows []int64) (*data.Table, error) {
+			return pipe.Augment(ctx, t, rows, epoch)
+		}
+		return nil
+	}
+	table := r.rows.Train.(*data.Table)
+	rows := make([]int64, table.Rows())
 	for i := range rows {
 		rows[i] = int64(i)
 	}
-	t, err := pipe.Augment(ctx, r.table, rows, uint64(r.state.Epoch))
+	t, err := pipe.Augment(ctx, table, rows, epoch)
 	if err != nil {
 		return fmt.Errorf("augmenting epoch %d: %w", r.state.Epoch+1, err)
 	}

@@ -43,7 +43,7 @@ func Open(path string, o Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{path: path, be: be, s: s}
-	if m.pred, err = train.NewPredictor(s.program, be, "", s.run.Seed, s.values); err != nil {
+	if m.pred, err = train.NewPredictor(s.current(), be, "", s.run.Seed, s.values); err != nil {
 		closeBackend(be)
 		return nil, checkpointError(path, err)
 	}
@@ -254,6 +254,7 @@ type Evaluation struct {
 	Examples   int64             `json:"examples"`
 	Loss       Number            `json:"loss"`
 	Metrics    map[string]Number `json:"metrics"`
+	Warnings   Diagnostics       `json:"warnings,omitempty"`
 }
 
 // EventName returns result.
@@ -266,43 +267,22 @@ func (m *Model) Evaluate(ctx context.Context, path string, o Options) (*Evaluati
 	if len(m.s.program.Losses) == 0 && len(m.s.program.Metrics) == 0 {
 		return nil, diag.Errorf("evaluate", "%s holds neither a loss nor a metric", m.path)
 	}
-	var t *data.Table
-	use := prep.Evaluate
-	name := path
-	if path != "" {
-		var err error
-		if t, err = m.evaluationRows(ctx, path); err != nil {
-			return nil, err
-		}
-	} else {
-		parts, part, err := m.recordedData(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		name = part
-		switch part {
-		case "test":
-			t = parts.Test
-		case "validation":
-			t = parts.Validation
-		default:
-			t, use = parts.Train, prep.Evaluate
-		}
+	rows, name, err := m.evaluationRows(ctx, path, o)
+	if err != nil {
+		return nil, err
 	}
-	if m.s.pipeline != nil {
-		var err error
-		if t, _, err = m.s.pipeline.Apply(ctx, use, t); err != nil {
-			return nil, err
-		}
+	defer rows.Close()
+	if err := placeParts(ctx, o, m.s.pipeline, rows); err != nil {
+		return nil, err
 	}
-	a, diags := m.s.binding.Arrays(t, true)
+	a, diags := arraysOf(ctx, m.s.binding, m.s.program, "test", rows.Test)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	if a.Examples == 0 {
 		return nil, diag.Errorf("no_rows", "%s has no rows to evaluate", name)
 	}
-	tr, err := train.New(ctx, m.s.program, train.Config{Backend: m.be, Reference: reference.New(), Seed: m.s.run.Seed, BatchSize: predictBatch})
+	tr, err := train.New(ctx, m.s.current(), train.Config{Backend: m.be, Reference: reference.New(), Seed: m.s.run.Seed, BatchSize: predictBatch})
 	if err != nil {
 		return nil, err
 	}
@@ -321,23 +301,44 @@ func (m *Model) Evaluate(ctx context.Context, path string, o Options) (*Evaluati
 	e := &Evaluation{Checkpoint: m.path, Data: name, Examples: a.Examples, Metrics: map[string]Number{}}
 	addMetrics(e.Metrics, "", sums)
 	e.Loss = e.Metrics["loss"]
+	e.Warnings = approximate(sums, name)
 	return e, nil
 }
 
-// evaluationRows reads rows with their targets: a folder of IDX files gives its
-// test part, or else its training part.
-func (m *Model) evaluationRows(ctx context.Context, path string) (*data.Table, error) {
-	if isFolder(path) {
+// evaluationRows reads rows with their targets, as the test part, and says where
+// they are from. A folder of IDX files gives its test part, or else its training part;
+// an empty path the data that the checkpoint records.
+func (m *Model) evaluationRows(ctx context.Context, path string, o Options) (*feed.Parts, string, error) {
+	switch {
+	case path == "":
+		parts, part, err := m.recordedData(ctx, o)
+		if err != nil {
+			return nil, "", err
+		}
+		switch part {
+		case "validation":
+			parts.Test = parts.Validation
+		case "train":
+			parts.Test = parts.Train
+		}
+		parts.Train, parts.Validation = nil, nil
+		return parts, part, nil
+	case isFolder(path):
 		s, err := data.ReadMNIST(ctx, path, data.Limits{})
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if s.Test != nil {
-			return s.Test, nil
+			return &feed.Parts{Test: s.Test}, path, nil
 		}
-		return s.Train, nil
+		return &feed.Parts{Test: s.Train}, path, nil
 	}
-	return feed.ReadAny(ctx, path)
+	parts := &feed.Parts{}
+	d, err := data.LoadOrSpill(ctx, path, data.OpenOptions{Limits: data.Limits{Bytes: max(o.dataMemory()/2, 1)}})
+	if err == nil {
+		parts.Test = parts.Keep(d)
+	}
+	return parts, path, err
 }
 
 // recordedData reads the data block that the checkpoint's spec has.
@@ -367,7 +368,7 @@ func (m *Model) recordedData(ctx context.Context, o Options) (*feed.Parts, strin
 	if d == nil {
 		return nil, "", missing
 	}
-	parts, ds := feed.Load(ctx, d, m.s.run.Seed)
+	parts, ds := loadParts(ctx, o, d, m.s.run.Seed)
 	if ds.HasErrors() {
 		return nil, "", append(Diagnostics{missing}, ds...)
 	}

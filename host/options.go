@@ -39,6 +39,10 @@ type Options struct {
 	Backend string
 	// Threads is the size of the backend's team; 0 takes all processors.
 	Threads int
+	// DataMemory is the most bytes that examples may take in memory. Larger data
+	// lies on disk, in the folder of TMPDIR, and is read ahead of the steps that
+	// take it; results are the same to the bit. 0 takes half of what the machine has.
+	DataMemory int64
 	// Log takes what plugins and the run log; the zero Logger discards it.
 	Log zerolog.Logger
 }
@@ -81,6 +85,13 @@ func (o Options) threads() int {
 		return o.Threads
 	}
 	return runtime.GOMAXPROCS(0)
+}
+
+func (o Options) dataMemory() int64 {
+	if o.DataMemory > 0 {
+		return o.DataMemory
+	}
+	return machineMemory() / 2
 }
 
 func (o Options) specOptions() spec.Options {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/feed"
 	"github.com/hone-ml/hone/host/internal/module"
@@ -114,9 +115,10 @@ type prepared struct {
 }
 
 // prepare reads data, fits transforms on the training rows, and assembles the
-// model. Every plugin has stopped when it returns.
+// model. Every plugin has stopped when it returns. The caller closes the parts.
 func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, needTrain bool) (*prepared, diag.Diagnostics) {
 	var diags diag.Diagnostics
+	whole := false // all went well
 	s := p.spec
 	if needTrain && s.Train == nil {
 		return nil, diag.Diagnostics{diag.Errorf("missing_train", "the spec has no train block").Hint("Add train { epochs = 5 ... } with a loss and an optimizer.")}
@@ -133,9 +135,14 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		return nil, diag.From(err)
 	}
 	defer h.Close()
-	if out.parts, diags = feed.Load(ctx, out.data, seed); diags.HasErrors() {
+	if out.parts, diags = loadParts(ctx, p.o, out.data, seed); diags.HasErrors() {
 		return nil, diags
 	}
+	defer func() {
+		if !whole {
+			_ = out.parts.Close()
+		}
+	}()
 	if needTrain && s.Train.ValidationSplit > 0 && out.parts.Validation == nil {
 		if err := out.parts.Holdout(s.Train.ValidationSplit, seed); err != nil {
 			return nil, append(diags, diag.From(err)...)
@@ -153,17 +160,22 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		if out.data.Weight != "" {
 			aside = []string{out.data.Weight}
 		}
-		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{Backend: be, Targets: names, Aside: aside, Seed: seed})
+		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{Backend: be, Targets: names, Aside: aside, Seed: seed, ExactValues: p.o.exactValues()})
 		diags.Append(ds...)
 		if ds.HasErrors() {
 			return nil, diags
 		}
 		out.pipeline = pipe
-		if err := applyPipeline(ctx, pipe, out.parts); err != nil {
-			return nil, append(diags, module.Locate(diag.From(err), out.data.Node, "data."+out.data.Name)...)
-		}
 	}
-	b, ds := feed.Bind(out.model, out.data, out.parts.Train, targets)
+	var columns *data.Table
+	err = placeParts(ctx, p.o, out.pipeline, out.parts)
+	if err == nil {
+		columns, err = columnsOf(ctx, out.parts.Train)
+	}
+	if err != nil {
+		return nil, append(diags, module.Locate(diag.From(err), out.data.Node, "data."+out.data.Name)...)
+	}
+	b, ds := feed.Bind(out.model, out.data, columns, targets)
 	diags.Append(ds...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -186,6 +198,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 	if s.Train != nil && s.Train.EMA != nil {
 		a.Program.EMA = s.Train.EMA.Decay
 	}
+	whole = true
 	return out, diags
 }
 

@@ -15,8 +15,6 @@ import (
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/feed"
-	"github.com/hone-ml/hone/host/internal/prep"
-	"github.com/hone-ml/hone/host/internal/spec"
 	"github.com/hone-ml/hone/host/internal/train"
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/reference"
@@ -63,7 +61,8 @@ type run struct {
 	content *saved
 	fixed   *fixed
 	parts   map[string]*train.Arrays
-	table   *data.Table // the training rows, for augmentation
+	rows    *feed.Parts
+	warned  map[string]bool
 	state   runState
 	trainer *train.Trainer
 	val     *train.Part
@@ -116,6 +115,9 @@ func (r *run) close() {
 	if r.trainer != nil {
 		_ = r.trainer.Close()
 	}
+	if r.rows != nil {
+		_ = r.rows.Close()
+	}
 	for _, l := range r.locks {
 		_ = l.Unlock()
 	}
@@ -155,6 +157,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if len(diags) > 0 {
 		r.emit(WarningEvent{diags})
 	}
+	r.rows = pre.parts
 	r.state.DataDigest = pre.parts.Digest
 	r.content = &saved{
 		program: pre.assembly.Program, binding: pre.binding, pipeline: pre.pipeline, plugins: pinsOf(pre.assembly.Pins),
@@ -167,7 +170,7 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	r.content.model.Parameters, _ = countParams(r.content.program)
-	return r.arrays(pre.parts)
+	return r.arrays(ctx, pre.parts)
 }
 
 // prepareResume reads the checkpoint; the spec gives the data, and how long and
@@ -187,10 +190,11 @@ func (r *run) prepareResume(ctx context.Context) error {
 	if d == nil {
 		return diag.Errorf("missing_data", "the spec has no data to take").Hint("Add a data block.")
 	}
-	parts, diags := feed.Load(ctx, d, s.run.Seed)
+	parts, diags := loadParts(ctx, r.p.o, d, s.run.Seed)
 	if diags.HasErrors() {
 		return diags
 	}
+	r.rows = parts
 	if v := r.p.spec.Train.ValidationSplit; v > 0 && parts.Validation == nil {
 		if err := parts.Holdout(v, s.run.Seed); err != nil {
 			return err
@@ -211,13 +215,11 @@ func (r *run) prepareResume(ctx context.Context) error {
 	if len(diags) > 0 {
 		r.emit(WarningEvent{diags})
 	}
-	if s.pipeline != nil {
-		if err := applyPipeline(ctx, s.pipeline, parts); err != nil {
-			return err
-		}
+	if err := placeParts(ctx, r.p.o, s.pipeline, parts); err != nil {
+		return err
 	}
 	r.content, r.state = s, s.run
-	return r.arrays(parts)
+	return r.arrays(ctx, parts)
 }
 
 func sameTexts(a, b map[string]string) bool {
@@ -261,54 +263,27 @@ func (p *Project) provenance() provenance {
 	return v
 }
 
-// applyPipeline replaces every part by its transformed rows.
-func applyPipeline(ctx context.Context, pipe *prep.Pipeline, parts *feed.Parts) error {
-	return parts.Named(func(name string, t **data.Table) error {
-		use := prep.Evaluate
-		if name == "train" {
-			use = prep.Train
-		}
-		out, _, err := pipe.Apply(ctx, use, *t)
-		if err != nil {
-			return fmt.Errorf("%s part: %w", name, err)
-		}
-		*t = out
-		return nil
-	})
-}
-
-// arrays binds the parts and checks what no model can take.
-func (r *run) arrays(parts *feed.Parts) error {
+// arrays binds the parts, which it takes over, and checks what no model can take.
+func (r *run) arrays(ctx context.Context, parts *feed.Parts) error {
+	r.rows = parts
 	r.parts = map[string]*train.Arrays{}
-	r.table = parts.Train
 	var diags diag.Diagnostics
-	err := parts.Named(func(name string, t **data.Table) error {
-		a, ds := r.content.binding.Arrays(*t, true)
+	_ = parts.Named(func(name string, t *data.Dataset) error {
+		a, ds := arraysOf(ctx, r.content.binding, r.content.program, name, *t)
 		diags.Append(ds...)
-		if ds.HasErrors() {
-			return nil
-		}
-		r.parts[name] = a
-		for _, l := range r.content.program.Losses {
-			out := r.content.program.Outputs()
-			i := slices.IndexFunc(out, func(q graph.Param) bool { return q.Name == l.Output })
-			if i < 0 || !strings.Contains(l.Func, "sparse_categorical") {
-				continue
-			}
-			if k, ok := out[i].Type.Shape[out[i].Type.Rank()-1].Const(); ok {
-				if err := feed.CheckClasses(a, l.Target, k, name); err != nil {
-					diags.AppendErr(err)
-				}
-			}
+		if !ds.HasErrors() {
+			r.parts[name] = a
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
 	if err := diags.Err(); err != nil {
 		return diags
 	}
+	// Tables have become arrays, and make room; augmentations begin with the table.
+	if pipe := r.content.pipeline; pipe == nil || !pipe.Augments() {
+		parts.Train = nil
+	}
+	parts.Validation, parts.Test = nil, nil
 	w := r.p.spec.Train.ClassWeight
 	if w == nil || len(r.content.program.Losses) == 0 {
 		return nil
@@ -316,60 +291,10 @@ func (r *run) arrays(parts *feed.Parts) error {
 	target := r.content.program.Losses[0].Target
 	for _, tb := range r.content.binding.Targets {
 		if tb.Name == target {
-			if err := classWeights(r.parts["train"], w, &tb); err != nil {
+			if err := weighClasses(ctx, r.parts["train"], w, &tb); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-func classWeights(a *train.Arrays, w *spec.ClassWeight, tb *feed.TargetBinding) error {
-	v := a.Fields["target:"+tb.Name]
-	if v.DType != graph.I32 || len(v.Shape) != 1 {
-		return diag.Errorf("class_weight", "the target %q has no classes to weigh", tb.Name).Hint("Remove class_weight, or name a target of classes.")
-	}
-	t := graph.Tensor{DType: v.DType, Shape: v.Shape, Data: v.Data}
-	n := t.Len()
-	counts := map[int64]int{}
-	for i := range n {
-		counts[t.Int(i)]++
-	}
-	weight := map[int64]float64{}
-	for c, k := range counts {
-		weight[c] = 1
-		if w.Balanced {
-			weight[c] = float64(n) / (float64(len(counts)) * float64(k))
-		}
-	}
-	for _, x := range w.Weights {
-		found := false
-		for c := range counts {
-			if tb.ClassName(int(c)) == x.Class {
-				weight[c], found = x.Weight, true
-			}
-		}
-		if !found {
-			var names []string
-			for c := range counts {
-				names = append(names, tb.ClassName(int(c)))
-			}
-			slices.Sort(names)
-			d := diag.Errorf("class_weight", "the training rows have no class %q of %q", x.Class, tb.Name).Hint("Its classes are %s.", strings.Join(names, ", "))
-			if w.Range.File != "" {
-				d = d.At(w.Range)
-			}
-			return d
-		}
-	}
-	if a.Weights == nil {
-		a.Weights = make([]float32, n)
-		for i := range a.Weights {
-			a.Weights[i] = 1
-		}
-	}
-	for i := range a.Weights {
-		a.Weights[i] *= float32(weight[t.Int(i)])
 	}
 	return nil
 }

@@ -14,10 +14,11 @@ type evalCmd struct {
 	Backend    string   `help:"Backend: cpu or reference." placeholder:"NAME"`
 	Threads    int      `help:"Threads; 0 takes all processors." placeholder:"N"`
 	JSON       bool     `name:"json" help:"The result as JSON."`
+	dataFlags
 }
 
 func (c *evalCmd) Run(a *app) error {
-	o := host.Options{Backend: c.Backend, Threads: c.Threads, Vars: c.Var, Env: os.LookupEnv, Log: a.log}
+	o := host.Options{Backend: c.Backend, Threads: c.Threads, DataMemory: int64(c.DataMemory), Vars: c.Var, Env: os.LookupEnv, Log: a.log}
 	m, err := host.Open(c.Checkpoint, o)
 	if err != nil {
 		return a.tell(c.JSON, nil, err)
@@ -30,6 +31,7 @@ func (c *evalCmd) Run(a *app) error {
 	if c.JSON {
 		return a.jsonLine(e)
 	}
+	a.warn(e.Warnings)
 	_, err = fmt.Fprintf(a.stdout, "%s (%d examples of %s)\n", metricsText(e.Metrics), e.Examples, e.Data)
 	return err
 }

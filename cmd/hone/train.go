@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -24,12 +25,38 @@ type specFlags struct {
 	Backend  string            `help:"Backend: cpu or reference." placeholder:"NAME"`
 	Threads  int               `help:"Threads; 0 takes all processors." placeholder:"N"`
 	NoPlugin bool              `name:"no-plugins" help:"Refuse to start any plugin."`
+	dataFlags
+}
+
+// dataFlags are those of every verb that reads a table.
+type dataFlags struct {
+	DataMemory byteSize `help:"Memory that examples may take, such as 512MiB; what does not fit lies on disk. Without it half of what the machine has." placeholder:"SIZE"`
+}
+
+// byteSize is a flag of bytes, with a unit or without.
+type byteSize int64
+
+// UnmarshalText reads a whole number of B, kB, MB, GB, KiB, MiB or GiB.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	digits := strings.TrimRight(s, "BKMGTikmgt ")
+	units := map[string]int64{
+		"": 1, "B": 1, "K": 1 << 10, "KB": 1000, "KIB": 1 << 10, "M": 1 << 20, "MB": 1e6, "MIB": 1 << 20,
+		"G": 1 << 30, "GB": 1e9, "GIB": 1 << 30, "T": 1 << 40, "TB": 1e12, "TIB": 1 << 40,
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	unit, ok := units[strings.ToUpper(strings.TrimSpace(s[len(digits):]))]
+	if err != nil || !ok || n <= 0 || n > math.MaxInt64/unit {
+		return fmt.Errorf("%q is no size of memory, such as 512MiB or 2GB", s)
+	}
+	*b = byteSize(n * unit)
+	return nil
 }
 
 func (f *specFlags) options(a *app) host.Options {
 	return host.Options{
 		Builtin: a.bundle, Plugins: f.Plugin, NoPlugins: f.NoPlugin, Vars: f.Var, VarFiles: f.VarFile, Env: os.LookupEnv,
-		Backend: f.Backend, Threads: f.Threads, Log: a.log,
+		Backend: f.Backend, Threads: f.Threads, DataMemory: int64(f.DataMemory), Log: a.log,
 	}
 }
 

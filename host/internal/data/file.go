@@ -42,7 +42,7 @@ func tooLarge(file string, l Limits) diag.Diagnostic {
 	}
 	return diag.Errorf("data_too_large", "the table would take more than %s of memory", most).
 		At(diag.Range{File: file}).
-		Hint("Read it as a stream instead (stream = true), keep fewer of its columns, or raise the limit.")
+		Hint("Keep fewer of its columns, write it as CSV or Parquet, of which rows that do not fit are kept on disk, or raise the limit (--data-memory).")
 }
 
 // Input is a file to read: File, or Bytes for one in memory.

@@ -83,6 +83,32 @@ func nonNil[S Source](s S, err error) (Source, error) {
 	return s, nil
 }
 
+// LoadOrSpill is Load for a file that may not fit into memory: beyond the
+// limit its rows go to a temporary file in the folder of TMPDIR, which Close of the
+// *Spilled removes. The values are the same.
+func LoadOrSpill(ctx context.Context, path string, opt OpenOptions) (Dataset, error) {
+	t, err := Load(ctx, path, opt)
+	if err == nil {
+		return t, nil
+	}
+	var d diag.Diagnostic
+	if !errors.As(err, &d) || d.Code != "data_too_large" {
+		return nil, err
+	}
+	src, err2 := Open(ctx, path, opt)
+	if err2 != nil {
+		return nil, err2
+	}
+	return nonNilDataset(Spill(ctx, src, ""))
+}
+
+func nonNilDataset(s *Spilled, err error) (Dataset, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // Load is Open for a file that is to be in memory as a whole.
 func Load(ctx context.Context, path string, opt OpenOptions) (*Table, error) {
 	opt.fill()
@@ -101,11 +127,7 @@ func Load(ctx context.Context, path string, opt OpenOptions) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	row := int64(0)
-	for _, f := range src.Schema() {
-		row += int64(product(f.Shape)) * int64(f.Type.Size())
-	}
-	if row > 0 && int64(src.Rows()) > opt.Limits.bytes()/row {
+	if src.Schema().Bytes(src.Rows()) > opt.Limits.bytes() {
 		return nil, tooLarge(path, opt.Limits)
 	}
 	return ReadAll(ctx, src)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/hone-ml/hone/host/internal/diag"
 )
@@ -22,6 +23,8 @@ type Spilled struct {
 	dicts  [][]string
 	file   *os.File
 	layout spillLayout
+
+	unnamed bool // the file is gone from its folder already
 }
 
 // spillLayout says where a column's elements lie in a record: one after another, little-endian,
@@ -51,6 +54,8 @@ func Spill(ctx context.Context, src Source, dir string) (_ *Spilled, err error) 
 		return nil, spillError(dir, err)
 	}
 	s := &Spilled{schema: src.Schema(), digest: src.Digest(), file: f, layout: newSpillLayout(src.Schema())}
+	// Where the system lets go of the name at once, nothing stays behind whatever happens.
+	s.unnamed = os.Remove(f.Name()) == nil
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -100,24 +105,30 @@ func spillError(where string, err error) error {
 		At(diag.Range{File: where}).Hint("Make room there, or name another folder by the environment variable TMPDIR.")
 }
 
-// renumber gives a chunk's strings the numbers of the whole source.
+// renumber gives a chunk's strings the numbers of the whole source, in order of
+// first appearance, as a table in memory has them. Words that no row has get none.
 func renumber(c *Column, numbers map[string]int32, dict *[]string) *Column {
 	to := make([]int32, len(c.dict))
-	for i, w := range c.dict {
-		n, known := numbers[w]
-		if !known {
-			n = int32(len(*dict))
-			numbers[w] = n
-			*dict = append(*dict, w)
-		}
-		to[i] = n
+	for i := range to {
+		to[i] = -1
 	}
 	codes := make([]int32, c.rows)
 	for i, code := range c.Codes() {
 		codes[i] = -1
-		if code >= 0 {
-			codes[i] = to[code]
+		if code < 0 {
+			continue
 		}
+		if to[code] < 0 {
+			w := c.dict[code]
+			n, known := numbers[w]
+			if !known {
+				n = int32(len(*dict))
+				numbers[w] = n
+				*dict = append(*dict, w)
+			}
+			to[code] = n
+		}
+		codes[i] = to[code]
 	}
 	return &Column{Name: c.Name, Type: String, Missing: c.Missing, rows: c.rows, values: codes}
 }
@@ -220,26 +231,50 @@ func (s *Spilled) Take(ctx context.Context, rows []int64) (*Table, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	length := s.layout.length
-	buf := make([]byte, len(rows)*length)
-	for i := 0; i < len(rows); {
-		run := 1 // neighbours are read at once
-		for i+run < len(rows) && rows[i+run] == rows[i]+int64(run) {
-			run++
-		}
-		if rows[i] < 0 || rows[i]+int64(run) > int64(s.rows) {
-			return nil, fmt.Errorf("rows %d to %d of a table with %d rows", rows[i], rows[i]+int64(run)-1, s.rows)
-		}
-		if _, err := s.file.ReadAt(buf[i*length:(i+run)*length], rows[i]*int64(length)); err != nil {
-			return nil, fileError(s.file.Name(), err)
-		}
-		i += run
+	buf, err := s.records(rows)
+	if err != nil {
+		return nil, err
 	}
 	t := &Table{Columns: make([]*Column, len(s.schema)), rows: len(rows), digest: s.digest}
 	for i, f := range s.schema {
 		t.Columns[i] = s.layout.unpack(buf, i, f, s.dicts[i], len(rows))
 	}
 	return t, nil
+}
+
+// readOver is the most bytes between two wanted records that are read rather
+// than passed over.
+const readOver = 8 << 10
+
+// records reads the records of rows one behind the other. Rows that follow each
+// other closely, as those of a part do, are read at once.
+func (s *Spilled) records(rows []int64) ([]byte, error) {
+	length := int64(s.layout.length)
+	out := make([]byte, int64(len(rows))*length)
+	var span []byte
+	for i := 0; i < len(rows); {
+		n := 1
+		for i+n < len(rows) && rows[i+n] > rows[i+n-1] && (rows[i+n]-rows[i+n-1]-1)*length <= readOver {
+			n++
+		}
+		lo, hi := rows[i], rows[i+n-1]+1
+		if lo < 0 || hi > int64(s.rows) {
+			return nil, fmt.Errorf("rows %d to %d of a table with %d rows", lo, hi-1, s.rows)
+		}
+		to := out[int64(i)*length : int64(i+n)*length]
+		if hi-lo > int64(n) {
+			span = slices.Grow(span[:0], int((hi-lo)*length))[:(hi-lo)*length]
+			to = span
+		}
+		if _, err := s.file.ReadAt(to, lo*length); err != nil {
+			return nil, fileError(s.file.Name(), err)
+		}
+		for j := i; hi-lo > int64(n) && j < i+n; j++ {
+			copy(out[int64(j)*length:int64(j+1)*length], span[(rows[j]-lo)*length:])
+		}
+		i += n
+	}
+	return out, nil
 }
 
 // Open begins a pass.
@@ -270,5 +305,8 @@ func (r *spillReader) Close() error { return nil }
 
 // Close removes the file.
 func (s *Spilled) Close() error {
+	if s.unnamed {
+		return s.file.Close()
+	}
 	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
 }

@@ -42,7 +42,8 @@ type TargetBinding struct {
 	Classes []string `json:"classes,omitempty"`
 }
 
-// Bind decides how the columns of the training table feed the model. targets
+// Bind decides how the columns of the training table feed the model; of its rows
+// it needs none, but for the dictionaries of strings. targets
 // are the columns that losses and metrics name beside those of the data block.
 func Bind(m *spec.Model, d *spec.Data, t *data.Table, targets []string) (*Binding, diag.Diagnostics) {
 	var diags diag.Diagnostics
@@ -211,10 +212,15 @@ func batchType(dtype string, shape []int64) graph.Type {
 // Arrays makes the arrays of a table: the inputs, and where withTargets the
 // targets and example weights.
 func (b *Binding) Arrays(t *data.Table, withTargets bool) (*train.Arrays, diag.Diagnostics) {
+	return b.arrays(t, 0, withTargets)
+}
+
+// arrays is Arrays for rows from number first on, by which messages name them.
+func (b *Binding) arrays(t *data.Table, first int, withTargets bool) (*train.Arrays, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	a := &train.Arrays{Examples: int64(t.Rows()), Fields: map[string]kernels.View{}}
 	for _, in := range b.Inputs {
-		v, err := inputArray(&in, t)
+		v, err := inputArray(&in, t, first)
 		if err != nil {
 			diags.AppendErr(err)
 			continue
@@ -225,7 +231,7 @@ func (b *Binding) Arrays(t *data.Table, withTargets bool) (*train.Arrays, diag.D
 		return a, diags
 	}
 	for _, tb := range b.Targets {
-		v, err := targetArray(&tb, t)
+		v, err := targetArray(&tb, t, first)
 		if err != nil {
 			diags.AppendErr(err)
 			continue
@@ -241,7 +247,7 @@ func (b *Binding) Arrays(t *data.Table, withTargets bool) (*train.Arrays, diag.D
 		a.Weights = c.GatherFloat32(nil, all(t.Rows()))
 		for i, w := range a.Weights {
 			if !(w >= 0) || math.IsInf(float64(w), 0) {
-				diags.Append(diag.Errorf("weight_value", "row %d of the weight column %q is %v", i+1, b.Weight, w).Hint("Weights are finite numbers from 0 up."))
+				diags.Append(diag.Errorf("weight_value", "row %d of the weight column %q is %v", first+i+1, b.Weight, w).Hint("Weights are finite numbers from 0 up."))
 				break
 			}
 		}
@@ -264,7 +270,7 @@ func bytesOf[T any](v []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0])))
 }
 
-func inputArray(in *InputBinding, t *data.Table) (kernels.View, error) {
+func inputArray(in *InputBinding, t *data.Table, first int) (kernels.View, error) {
 	n := t.Rows()
 	dtype, err := graph.ParseDType(in.DType)
 	if err != nil {
@@ -287,11 +293,11 @@ func inputArray(in *InputBinding, t *data.Table) (kernels.View, error) {
 				Hint("Check the column's type in the file.")
 		}
 		if m := c.Missing.Count(n); m > 0 {
-			first := 0
-			for !c.IsMissing(first) {
-				first++
+			at := 0
+			for !c.IsMissing(at) {
+				at++
 			}
-			return kernels.View{}, diag.Errorf("missing_values", "column %q lacks %d of %d values, the first in row %d, and the input %q cannot take that", name, m, n, first+1, in.Name).
+			return kernels.View{}, diag.Errorf("missing_values", "column %q lacks %d of %d values, the first in row %d, and the input %q cannot take that", name, m, n, first+at+1, in.Name).
 				Hint("Fill them with the transform impute, or drop the rows with drop_missing.")
 		}
 		total += int64(c.Width())
@@ -306,7 +312,7 @@ func inputArray(in *InputBinding, t *data.Table) (kernels.View, error) {
 		// As it is.
 		switch dtype {
 		case graph.F32:
-			return finite(in, cols, data.Values[float32](cols[0]), shape)
+			return finite(in, cols, data.Values[float32](cols[0]), shape, first)
 		case graph.U8:
 			return kernels.View{DType: dtype, Shape: shape, Data: bytesOf(data.Values[uint8](cols[0]))}, nil
 		case graph.I32:
@@ -331,7 +337,7 @@ func inputArray(in *InputBinding, t *data.Table) (kernels.View, error) {
 			}
 			at += w
 		}
-		return finite(in, cols, out, shape)
+		return finite(in, cols, out, shape, first)
 	}
 	v := graph.NewTensor(dtype, shape...)
 	at := 0
@@ -348,7 +354,7 @@ func inputArray(in *InputBinding, t *data.Table) (kernels.View, error) {
 }
 
 // finite refuses infinite values and NaN, which would spoil every weight.
-func finite(in *InputBinding, cols []*data.Column, v []float32, shape []int64) (kernels.View, error) {
+func finite(in *InputBinding, cols []*data.Column, v []float32, shape []int64, first int) (kernels.View, error) {
 	for i, x := range v {
 		if x-x != 0 {
 			width := len(v) / max(int(shape[0]), 1)
@@ -360,25 +366,25 @@ func finite(in *InputBinding, cols []*data.Column, v []float32, shape []int64) (
 				}
 				k -= c.Width()
 			}
-			return kernels.View{}, diag.Errorf("infinite_value", "row %d of column %q, which feeds the input %q, is %v", row+1, name, in.Name, x).
+			return kernels.View{}, diag.Errorf("infinite_value", "row %d of column %q, which feeds the input %q, is %v", first+row+1, name, in.Name, x).
 				Hint("Remove the row, or bound the column with the transform clip_outliers.")
 		}
 	}
 	return kernels.View{DType: graph.F32, Shape: shape, Data: bytesOf(v)}, nil
 }
 
-func targetArray(tb *TargetBinding, t *data.Table) (kernels.View, error) {
+func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, error) {
 	n := t.Rows()
 	c := t.Column(tb.Name)
 	if c == nil {
 		return kernels.View{}, data.MissingColumn("the target", tb.Name, t.Schema())
 	}
 	if m := c.Missing.Count(n); m > 0 {
-		first := 0
-		for !c.IsMissing(first) {
-			first++
+		at := 0
+		for !c.IsMissing(at) {
+			at++
 		}
-		return kernels.View{}, diag.Errorf("missing_target", "the target %q lacks %d of %d values, the first in row %d", tb.Name, m, n, first+1).
+		return kernels.View{}, diag.Errorf("missing_target", "the target %q lacks %d of %d values, the first in row %d", tb.Name, m, n, first+at+1).
 			Hint("Drop those rows with the transform drop_missing.")
 	}
 	shape := append([]int64{int64(n)}, tb.Shape...)
@@ -398,7 +404,7 @@ func targetArray(tb *TargetBinding, t *data.Table) (kernels.View, error) {
 		}
 		for i, code := range c.Codes() {
 			if codes[i] = to[code]; codes[i] < 0 {
-				return kernels.View{}, diag.Errorf("unknown_class", "row %d has the class %q of the target %q, which training did not see", i+1, c.StringAt(i), tb.Name).
+				return kernels.View{}, diag.Errorf("unknown_class", "row %d has the class %q of the target %q, which training did not see", first+i+1, c.StringAt(i), tb.Name).
 					Hint("The classes are %s.", listOf(tb.Classes))
 			}
 		}
@@ -412,7 +418,7 @@ func targetArray(tb *TargetBinding, t *data.Table) (kernels.View, error) {
 		out := make([]int32, len(ints))
 		for i, v := range ints {
 			if v < math.MinInt32 || v > math.MaxInt32 {
-				return kernels.View{}, diag.Errorf("target_value", "row %d of the target %q is %d, beyond 32 bits", i+1, tb.Name, v)
+				return kernels.View{}, diag.Errorf("target_value", "row %d of the target %q is %d, beyond 32 bits", first+i+1, tb.Name, v)
 			}
 			out[i] = int32(v)
 		}
@@ -421,7 +427,7 @@ func targetArray(tb *TargetBinding, t *data.Table) (kernels.View, error) {
 	out := c.GatherFloat32(nil, all(n))
 	for i, v := range out {
 		if v-v != 0 {
-			return kernels.View{}, diag.Errorf("infinite_value", "row %d of the target %q is %v", i+1, tb.Name, v).Hint("Remove the row.")
+			return kernels.View{}, diag.Errorf("infinite_value", "row %d of the target %q is %v", first+i+1, tb.Name, v).Hint("Remove the row.")
 		}
 	}
 	return kernels.View{DType: graph.F32, Shape: shape, Data: bytesOf(out)}, nil
@@ -430,6 +436,10 @@ func targetArray(tb *TargetBinding, t *data.Table) (kernels.View, error) {
 // CheckClasses reports a class number that an output of that many classes
 // cannot have.
 func CheckClasses(a *train.Arrays, target string, classes int64, where string) error {
+	return checkClasses(a, 0, target, classes, where)
+}
+
+func checkClasses(a *train.Arrays, first int, target string, classes int64, where string) error {
 	v, ok := a.Fields["target:"+target]
 	if !ok || v.DType != graph.I32 {
 		return nil
@@ -437,7 +447,7 @@ func CheckClasses(a *train.Arrays, target string, classes int64, where string) e
 	labels := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(v.Data))), len(v.Data)/4)
 	for i, l := range labels {
 		if l < 0 || int64(l) >= classes {
-			return diag.Errorf("label_range", "row %d of the %s part has the label %d of the target %q, and the model's output has %d classes, 0 to %d", i+1, where, l, target, classes, classes-1).
+			return diag.Errorf("label_range", "row %d of the %s part has the label %d of the target %q, and the model's output has %d classes, 0 to %d", first+i+1, where, l, target, classes, classes-1).
 				Hint("Give the last layer more units (at least %d), or correct the label.", max(int64(l)+1, 2))
 		}
 	}

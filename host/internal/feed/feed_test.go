@@ -79,18 +79,18 @@ func TestArraysRefuseWhatNoModelCanTake(t *testing.T) {
 
 func TestLoadSplitsTheDigits(t *testing.T) {
 	d := &spec.Data{Type: spec.Type("digits"), Name: "d", Split: &spec.Split{Validation: 0.1, Test: 0.2, Stratify: "label"}}
-	p, diags := Load(context.Background(), d, 1)
+	p, diags := Load(context.Background(), d, Options{Seed: 1})
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	if n := p.Train.Rows() + p.Validation.Rows() + p.Test.Rows(); n != 1797 || p.Test.Rows() != 359 {
 		t.Errorf("%d + %d + %d rows", p.Train.Rows(), p.Validation.Rows(), p.Test.Rows())
 	}
-	q, _ := Load(context.Background(), d, 2)
+	q, _ := Load(context.Background(), d, Options{Seed: 2})
 	if p.Digest != q.Digest {
 		t.Error("the digest depends on the seed")
 	}
-	if _, diags := Load(context.Background(), &spec.Data{Type: spec.Type("cvs"), Name: "d"}, 0); !strings.Contains(diags.Error(), `"csv"`) {
+	if _, diags := Load(context.Background(), &spec.Data{Type: spec.Type("cvs"), Name: "d"}, Options{}); !strings.Contains(diags.Error(), `"csv"`) {
 		t.Errorf("%v", diags)
 	}
 }

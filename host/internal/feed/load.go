@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io"
 	"slices"
 
 	"github.com/zclconf/go-cty/cty"
@@ -14,19 +16,39 @@ import (
 	"github.com/hone-ml/hone/host/internal/spec"
 )
 
-// Parts are the rows of a data block. Validation and Test are nil where there
-// are none.
+// Parts are the rows of a data block: tables in memory, or where they do not fit
+// there, rows on disk. Validation and Test are nil where there are none.
 type Parts struct {
-	Train, Validation, Test *data.Table
+	Train, Validation, Test data.Dataset
 	// Digest identifies the bytes that were read.
 	Digest string
+
+	files []io.Closer
+}
+
+// Close removes what lies on disk.
+func (p *Parts) Close() error {
+	var errs []error
+	for _, f := range p.files {
+		errs = append(errs, f.Close())
+	}
+	p.files = nil
+	return errors.Join(errs...)
+}
+
+// Keep leaves a dataset's file, where it has one, to Close.
+func (p *Parts) Keep(d data.Dataset) data.Dataset {
+	if f, ok := d.(io.Closer); ok {
+		p.files = append(p.files, f)
+	}
+	return d
 }
 
 // Named calls each with every part there is, in order.
-func (p *Parts) Named(each func(name string, t **data.Table) error) error {
+func (p *Parts) Named(each func(name string, t *data.Dataset) error) error {
 	for _, x := range []struct {
 		name string
-		t    **data.Table
+		t    *data.Dataset
 	}{{"train", &p.Train}, {"validation", &p.Validation}, {"test", &p.Test}} {
 		if *x.t != nil {
 			if err := each(x.name, x.t); err != nil {
@@ -40,7 +62,7 @@ func (p *Parts) Named(each func(name string, t **data.Table) error) error {
 // source reads one kind of data block.
 type source struct {
 	params []spec.Param
-	read   func(ctx context.Context, d *spec.Data, v spec.Values) (*Parts, error)
+	read   func(ctx context.Context, d *spec.Data, v spec.Values, limits data.Limits) (*Parts, error)
 }
 
 func pathParam(name, doc string, required bool) spec.Param {
@@ -61,9 +83,9 @@ func sources() map[string]source {
 	}
 	file := []spec.Param{pathParam("path", "The file.", true)}
 	return map[string]source{
-		"digits": {nil, func(ctx context.Context, _ *spec.Data, _ spec.Values) (*Parts, error) {
+		"digits": {nil, func(ctx context.Context, _ *spec.Data, _ spec.Values, _ data.Limits) (*Parts, error) {
 			t, err := digits.Load(ctx)
-			return &Parts{Train: t}, err
+			return parts(t, nil, err)
 		}},
 		"idx": {[]spec.Param{
 			pathParam("path", "A folder with IDX files named as MNIST's are: train* and t10k*, images and labels.", false),
@@ -89,8 +111,38 @@ func Types() []string {
 	return out
 }
 
-// Load reads a data block and divides its rows. seed is the run's.
-func Load(ctx context.Context, d *spec.Data, seed uint64) (*Parts, diag.Diagnostics) {
+// Options say how to load.
+type Options struct {
+	// Seed divides the rows, where the split has no seed of its own.
+	Seed uint64
+	// Memory is the most bytes that a file's rows may take in memory: those of
+	// larger files lie on disk. 0 is data.Limits' default.
+	Memory int64
+}
+
+// parts wraps what a source without a division of its own read.
+func parts(train, test *data.Table, err error) (*Parts, error) {
+	if err != nil {
+		return nil, err
+	}
+	p := &Parts{Train: train}
+	if test != nil {
+		p.Test = test
+	}
+	return p, nil
+}
+
+// Load reads a data block and divides its rows. The caller closes the parts.
+func Load(ctx context.Context, d *spec.Data, o Options) (*Parts, diag.Diagnostics) {
+	p, diags := load(ctx, d, o)
+	if diags.HasErrors() && p != nil {
+		_ = p.Close()
+		p = nil
+	}
+	return p, diags
+}
+
+func load(ctx context.Context, d *spec.Data, o Options) (*Parts, diag.Diagnostics) {
 	at := "data." + d.Name
 	src, ok := sources()[d.Type.Name]
 	if !ok || d.Type.Local != "" {
@@ -101,7 +153,8 @@ func Load(ctx context.Context, d *spec.Data, seed uint64) (*Parts, diag.Diagnost
 		}
 		return nil, diag.Diagnostics{x}
 	}
-	parts, diags := readPart(ctx, src, d, d.Args, d.Node, at)
+	limits := data.Limits{Bytes: o.Memory}
+	parts, diags := readPart(ctx, src, d, d.Args, d.Node, at, limits)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -114,11 +167,12 @@ func Load(ctx context.Context, d *spec.Data, seed uint64) (*Parts, diag.Diagnost
 				args = append(args, a)
 			}
 		}
-		more, ds := readPart(ctx, src, d, args, s.Node, at+"."+s.Part)
+		more, ds := readPart(ctx, src, d, args, s.Node, at+"."+s.Part, limits)
 		diags.Append(ds...)
 		if ds.HasErrors() {
-			return nil, diags
+			return parts, diags
 		}
+		parts.files = append(parts.files, more.files...)
 		switch s.Part {
 		case "train":
 			parts.Train = more.Train
@@ -130,28 +184,28 @@ func Load(ctx context.Context, d *spec.Data, seed uint64) (*Parts, diag.Diagnost
 	}
 	if parts.Train == nil || parts.Train.Rows() == 0 {
 		diags.Append(located(diag.Errorf("no_rows", "the data %q has no rows", d.Name).Hint("Look at the file with: hone data show PATH"), d.Node, at))
-		return nil, diags
+		return parts, diags
 	}
 	h := sha256.New()
-	_ = parts.Named(func(name string, t **data.Table) error {
+	_ = parts.Named(func(name string, t *data.Dataset) error {
 		h.Write([]byte(name + " " + (*t).Digest() + "\n"))
 		return nil
 	})
 	parts.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
 	if d.Split != nil {
-		if ds := split(parts, d, seed); ds.HasErrors() {
-			return nil, append(diags, ds...)
+		if ds := split(ctx, parts, d, o.Seed); ds.HasErrors() {
+			return parts, append(diags, ds...)
 		}
 	}
 	return parts, diags
 }
 
-func readPart(ctx context.Context, src source, d *spec.Data, args spec.Args, node spec.Node, at string) (*Parts, diag.Diagnostics) {
+func readPart(ctx context.Context, src source, d *spec.Data, args spec.Args, node spec.Node, at string, limits data.Limits) (*Parts, diag.Diagnostics) {
 	v, diags := spec.DecodeArgs(args, spec.Schema{Kind: "data source", Type: d.Type.Name, Params: src.params}, node, at)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	p, err := src.read(ctx, d, v)
+	p, err := src.read(ctx, d, v, limits)
 	if err != nil {
 		ds := diag.From(err)
 		for i := range ds {
@@ -174,18 +228,18 @@ func located(d diag.Diagnostic, node spec.Node, path string) diag.Diagnostic {
 	return d.In(path)
 }
 
-func readIDX(ctx context.Context, _ *spec.Data, v spec.Values) (*Parts, error) {
+func readIDX(ctx context.Context, _ *spec.Data, v spec.Values, limits data.Limits) (*Parts, error) {
 	dir, images, labels := v.Get("path"), v.Get("images"), v.Get("labels")
 	switch {
 	case !dir.Null && images.Null && labels.Null:
-		s, err := data.ReadMNIST(ctx, dir.Path().Resolved, data.Limits{})
+		s, err := data.ReadMNIST(ctx, dir.Path().Resolved, limits)
 		if err != nil {
 			return nil, err
 		}
-		return &Parts{Train: s.Train, Test: s.Test}, nil
+		return parts(s.Train, s.Test, nil)
 	case dir.Null && !images.Null && !labels.Null:
-		t, err := data.ReadIDXPair(ctx, images.Path().Resolved, labels.Path().Resolved, data.Limits{})
-		return &Parts{Train: t}, err
+		t, err := data.ReadIDXPair(ctx, images.Path().Resolved, labels.Path().Resolved, limits)
+		return parts(t, nil, err)
 	}
 	return nil, diag.Errorf("idx_arguments", "an idx source takes a folder, or images and labels").
 		Hint("Give path = \"FOLDER\", or both images and labels.")
@@ -246,29 +300,33 @@ var columnTypes = map[string]data.Type{
 	"number": data.F64, "f64": data.F64, "f32": data.F32, "i64": data.I64, "i32": data.I32, "integer": data.I64, "string": data.String, "bool": data.Bool,
 }
 
-func readCSV(ctx context.Context, d *spec.Data, v spec.Values) (*Parts, error) {
+func readCSV(ctx context.Context, d *spec.Data, v spec.Values, limits data.Limits) (*Parts, error) {
 	o, err := CSVOptions(d, v)
 	if err != nil {
 		return nil, err
 	}
-	t, err := data.ReadCSV(ctx, v.Get("path").Path().Resolved, o)
-	return &Parts{Train: t}, err
+	return readFile(ctx, v, data.OpenOptions{Format: data.FormatCSV, CSV: o, Limits: limits})
+}
+
+func readFile(ctx context.Context, v spec.Values, o data.OpenOptions) (*Parts, error) {
+	d, err := data.LoadOrSpill(ctx, v.Get("path").Path().Resolved, o)
+	if err != nil {
+		return nil, err
+	}
+	p := &Parts{}
+	p.Train = p.Keep(d)
+	return p, nil
 }
 
 // readAs reads a file of a given format.
-func readAs(f data.Format) func(context.Context, *spec.Data, spec.Values) (*Parts, error) {
-	return func(ctx context.Context, _ *spec.Data, v spec.Values) (*Parts, error) {
-		src, err := data.Open(ctx, v.Get("path").Path().Resolved, data.OpenOptions{Format: f})
-		if err != nil {
-			return nil, err
-		}
-		t, err := data.ReadAll(ctx, src)
-		return &Parts{Train: t}, err
+func readAs(f data.Format) func(context.Context, *spec.Data, spec.Values, data.Limits) (*Parts, error) {
+	return func(ctx context.Context, _ *spec.Data, v spec.Values, limits data.Limits) (*Parts, error) {
+		return readFile(ctx, v, data.OpenOptions{Format: f, Limits: limits})
 	}
 }
 
 // split derives the parts that a split block asks for.
-func split(p *Parts, d *spec.Data, seed uint64) diag.Diagnostics {
+func split(ctx context.Context, p *Parts, d *spec.Data, seed uint64) diag.Diagnostics {
 	s := d.Split
 	at := "data." + d.Name + ".split"
 	fail := func(err error) diag.Diagnostics {
@@ -283,7 +341,10 @@ func split(p *Parts, d *spec.Data, seed uint64) diag.Diagnostics {
 	}
 	ordered := s.Shuffle != nil && !*s.Shuffle
 	classesOf := func(column string) (*data.Classes, error) {
-		c := p.Train.Column(column)
+		c, err := data.ColumnOf(ctx, p.Train, column)
+		if err != nil {
+			return nil, err
+		}
 		if c == nil {
 			return nil, data.MissingColumn("the split", column, p.Train.Schema())
 		}
@@ -310,7 +371,7 @@ func split(p *Parts, d *spec.Data, seed uint64) diag.Diagnostics {
 			return fail(err)
 		}
 		f := folds[s.Fold]
-		p.Train, p.Validation = p.Train.Gather(f.Train), p.Train.Gather(f.Validation)
+		p.Train, p.Validation = data.SubsetOf(p.Train, f.Train), data.SubsetOf(p.Train, f.Validation)
 		return nil
 	}
 	if s.Validation == 0 && s.Test == 0 {
@@ -338,12 +399,12 @@ func split(p *Parts, d *spec.Data, seed uint64) diag.Diagnostics {
 		return fail(err)
 	}
 	whole := p.Train
-	p.Train = whole.Gather(rows[0])
+	p.Train = data.SubsetOf(whole, rows[0])
 	if s.Validation > 0 {
-		p.Validation = whole.Gather(rows[1])
+		p.Validation = data.SubsetOf(whole, rows[1])
 	}
 	if s.Test > 0 {
-		p.Test = whole.Gather(rows[2])
+		p.Test = data.SubsetOf(whole, rows[2])
 	}
 	if p.Train.Rows() == 0 {
 		return fail(diag.Errorf("no_rows", "the split leaves no rows to train on").Hint("Make validation and test smaller."))
@@ -358,7 +419,7 @@ func (p *Parts) Holdout(fraction float64, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	p.Train, p.Validation = p.Train.Gather(rows[0]), p.Train.Gather(rows[1])
+	p.Train, p.Validation = data.SubsetOf(p.Train, rows[0]), data.SubsetOf(p.Train, rows[1])
 	return nil
 }
 

@@ -27,15 +27,33 @@ type Stream struct {
 // Stream returns the source's rows, transformed for a part. Where a sample or
 // filter decides how many rows there are, it goes over them first.
 func (p *Pipeline) Stream(ctx context.Context, part Part, src data.Source) (*Stream, error) {
+	s, err := p.Prepare(ctx, part, src)
+	if err != nil {
+		return nil, err
+	}
+	if s.alters() {
+		s.rows = 0
+		if err := readAll(ctx, s, func(t *data.Table, _ int64) error { s.rows += t.Rows(); return nil }); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Prepare is Stream without going over the rows for their number: Rows is then a
+// bound where filters leave rows out. It serves who reads to the end anyway.
+func (p *Pipeline) Prepare(ctx context.Context, part Part, src data.Source) (*Stream, error) {
 	s, err := p.stream(ctx, part, p.steps, src)
 	if err != nil {
 		return nil, err
 	}
 	s.rows = src.Rows()
-	if s.alters() {
-		s.rows = 0
-		if err := readAll(ctx, s, func(t *data.Table, _ int64) error { s.rows += t.Rows(); return nil }); err != nil {
-			return nil, err
+	for _, st := range s.steps {
+		if draws, ok := s.draws[st]; ok {
+			s.rows = 0
+			for _, n := range draws {
+				s.rows += int(n)
+			}
 		}
 	}
 	return s, nil
