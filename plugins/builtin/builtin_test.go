@@ -107,6 +107,11 @@ func cases() []plugintest.Case {
 		add(sdk.OptimizerKind, typ, nil, param)
 		add(sdk.OptimizerKind, typ, plugintest.Config{"weight_decay": 0.01}, vector) // a flat run of any length
 	}
+	add(sdk.OptimizerKind, "lamb", plugintest.Config{"weight_decay": 0.01}, param)
+	for _, typ := range []string{"sam", "lookahead"} {
+		add(sdk.OptimizerKind, typ, nil, param)
+		add(sdk.OptimizerKind, typ, plugintest.Config{"base": "rmsprop"}, vector)
+	}
 	for typ, c := range map[string]plugintest.Config{
 		"constant":                 {"learning_rate": 0.1},
 		"cosine_decay":             {"initial_learning_rate": 0.1},

@@ -180,6 +180,36 @@ func (o *Adamax) Update(b *sdk.OptimizerBuilder, param, grad graph.Value) graph.
 	return param.Sub(rate.Mul(m).Div(bias.Mul(u.Plus(o.Epsilon))))
 }
 
+// Lamb is Adam with the step of each layer in proportion to its weights (You and
+// others, 2020).
+type Lamb struct {
+	moments
+	base
+}
+
+// Doc describes the optimizer.
+func (*Lamb) Doc() string {
+	return "Adam with steps in proportion to the norm of each layer's weights, for large batches (You and others, 2020)."
+}
+
+// Update writes the optimizer.
+func (o *Lamb) Update(b *sdk.OptimizerBuilder, param, grad graph.Value) graph.Value {
+	rate := b.HyperLike("learning_rate", o.LearningRate)
+	param = o.decay(b, param, rate)
+	t := b.Steps()
+	one := b.Scalar(t.DType(), 1)
+	m := mix(b.Slot("momentum", 0), grad, 1-o.Beta1)
+	v := mix(b.Slot("velocity", 0), grad.Square(), 1-o.Beta2)
+	b.SetSlot("momentum", m)
+	b.SetSlot("velocity", v)
+	root := v.Div(one.Sub(power(b, o.Beta2, t))).Sqrt()
+	step := m.Div(one.Sub(power(b, o.Beta1, t))).Div(root.Plus(o.Epsilon))
+	weights, size := param.Square().Sum().Sqrt(), step.Square().Sum().Sqrt()
+	zero := b.Scalar(t.DType(), 0)
+	ratio := weights.Gt(zero).And(size.Gt(zero)).Select(weights.Div(size), one)
+	return param.Sub(step.Mul(ratio.Mul(rate)))
+}
+
 // Nadam is Adam with Nesterov's look ahead (Dozat, 2016).
 type Nadam struct {
 	moments

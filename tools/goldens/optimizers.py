@@ -16,7 +16,7 @@ ABOUT = ("Keras optimizers. Every case starts at 'problem.params' and takes 'pro
 
 O = keras.optimizers
 TYPES = {"sgd": O.SGD, "rmsprop": O.RMSprop, "adam": O.Adam, "adamw": O.AdamW, "adagrad": O.Adagrad, "nadam": O.Nadam,
-         "adamax": O.Adamax, "adadelta": O.Adadelta, "lion": O.Lion}
+         "adamax": O.Adamax, "adadelta": O.Adadelta, "lamb": O.Lamb, "lion": O.Lion}
 SCHEDULES = {"exponential_decay": O.schedules.ExponentialDecay, "piecewise_constant_decay": O.schedules.PiecewiseConstantDecay}
 STEPS = 10
 
@@ -54,6 +54,8 @@ CASES = [
     ("nadam", "set", {"learning_rate": 0.02, "beta_1": 0.8, "beta_2": 0.95}),
     ("adamax", "default", {}),
     ("adadelta", "set", {"learning_rate": 1.0}),
+    ("lamb", "default", {}),
+    ("lamb", "set", {"learning_rate": 0.05, "beta_1": 0.8, "beta_2": 0.95, "weight_decay": 0.1}),
     ("lion", "default", {}),
 ]
 
