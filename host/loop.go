@@ -223,6 +223,7 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 		}
 		return res, d
 	default:
+		res.Checkpoint = r.saver.durable.path
 		return res, err
 	}
 	if r.state.Stopped {
@@ -234,6 +235,7 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 			return res, err
 		}
 	} else if err := r.ensureSaved(ctx); err != nil {
+		res.Checkpoint = r.saver.durable.path
 		return res, err
 	}
 	for _, name := range sortedKeys(r.trainer.Profile()) {

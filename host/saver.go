@@ -159,8 +159,18 @@ func (r *run) save(ctx context.Context, best, final bool) error {
 	whole := r.state.Cursor == 0
 	due := final || !whole || epoch%s.every == 0 || epoch >= r.epochs || r.state.Stopped
 	var jobs []saveJob
-	if s.prefix != "" && whole && (due || s.stays(epoch, float64(r.state.Monitored))) {
-		jobs = append(jobs, saveJob{s.numbered(epoch), "kept"})
+	if s.prefix != "" && whole {
+		stays := due
+		if !due {
+			// Whether it is among the best is known once those before it are written.
+			if err := s.settle(r); err != nil {
+				return err
+			}
+			stays = s.stays(epoch, float64(r.state.Monitored))
+		}
+		if stays {
+			jobs = append(jobs, saveJob{s.numbered(epoch), "kept"})
+		}
 	}
 	if best && r.best != "" {
 		jobs = append(jobs, saveJob{r.best, "best"})
@@ -196,15 +206,9 @@ func (s *saver) stays(epoch int, score float64) bool {
 	if s.rule.Every > 0 && int64(epoch)%s.rule.Every == 0 {
 		return true
 	}
-	if s.rule.Best == 0 {
-		return false
-	}
-	if s.running {
-		_ = s.async.Wait() // kept is its goroutine's until then
-	}
 	best := modelfmt.Retention{Best: s.rule.Best, LowerIsBetter: s.rule.LowerIsBetter}
 	gone := best.Remove(append(slices.Clone(s.kept), modelfmt.Kept{Path: s.numbered(epoch), Step: int64(epoch), Score: score}))
-	return !math.IsNaN(score) && !slices.ContainsFunc(gone, func(k modelfmt.Kept) bool { return k.Step == int64(epoch) })
+	return s.rule.Best > 0 && !math.IsNaN(score) && !slices.ContainsFunc(gone, func(k modelfmt.Kept) bool { return k.Step == int64(epoch) })
 }
 
 // offer takes a state to write.
