@@ -54,7 +54,8 @@ type StartEvent struct {
 	Seed       uint64         `json:"seed"`
 	BatchSize  int64          `json:"batch_size"`
 	Epochs     int            `json:"epochs"`
-	Examples   map[string]int `json:"examples"` // by part
+	Examples   map[string]int `json:"examples"`         // by part
+	Staged     []string       `json:"staged,omitempty"` // parts that lie on disk, in order
 	Resumed    string         `json:"resumed,omitempty"`
 	PlanDigest string         `json:"plan_digest"`
 }

@@ -471,6 +471,11 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	for name, a := range r.parts {
 		start.Examples[name] = int(a.Examples)
 	}
+	for _, name := range []string{"train", "validation", "test"} {
+		if a := r.parts[name]; a != nil && a.Source != nil {
+			start.Staged = append(start.Staged, name)
+		}
+	}
 	r.emit(start)
 	return r.epochsLoop(ctx)
 }

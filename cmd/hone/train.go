@@ -142,6 +142,9 @@ func (v *progress) event(e host.Event) {
 	switch e := e.(type) {
 	case host.StartEvent:
 		fmt.Fprintf(w, "%s: %d parameters, %s, %d threads, seed %d, %s\n", e.Model, e.Parameters, backendText(e), e.Threads, e.Seed, partsText(e.Examples))
+		if len(e.Staged) > 0 {
+			fmt.Fprintf(w, "read from disk, which memory has no room for: %s\n", strings.Join(e.Staged, ", "))
+		}
 	case host.WarningEvent:
 		v.a.warn(e.Diagnostics)
 	case host.ProgressEvent:
