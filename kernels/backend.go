@@ -186,9 +186,24 @@ type Plan struct {
 	ParamBytes int64
 	FLOPs      int64
 	Ops        []PlanOp
+	// Passes says what was done to the graph, in order.
+	Passes []PassReport
 	// Digest identifies the plan: equal digests run the same kernels on the
 	// same layout.
 	Digest string
+}
+
+// PassReport says what one pass of a compilation did; nothing where it found
+// nothing to do.
+type PassReport struct {
+	Name string
+	Did  []Count
+}
+
+// Count is a number of things of one kind.
+type Count struct {
+	What string
+	N    int64
 }
 
 // PlanOp is one node of a plan.

@@ -38,6 +38,7 @@ type unit struct {
 	mark  int
 
 	first bool // small: left to the first thread
+	rows  int  // the threads share its rows; 0: in another way
 	order int  // position in the schedule
 	phase int
 	low   int // its first node
@@ -78,6 +79,7 @@ type lowering struct {
 	copyUnits map[graph.ValueID]*unit
 	buffers   []*buffer
 	uses      []int // readers of a value, results among them
+	batch     int   // rows of what is computed row by row on a batch; 0: nothing
 }
 
 type copyOut struct {
@@ -153,9 +155,6 @@ func (l *lowering) build() error {
 	l.copyUnits = map[graph.ValueID]*unit{}
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
-		if n.Op == graph.OpInvalid {
-			continue
-		}
 		for k := range n.NumOut {
 			l.def[n.Out+graph.ValueID(k)] = i
 		}

@@ -1,12 +1,15 @@
 package cpu
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"unsafe"
 
+	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/inline"
+	"github.com/hone-ml/hone/kernels/passes"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -58,14 +61,26 @@ func nativeKind(f *graph.Func) string {
 	return kind
 }
 
-// native rewrites a call that was kept.
-func (r *rewriter) native(n *graph.Node, args []graph.ValueID, types []graph.Type) ([]graph.ValueID, error) {
-	call := n.Attrs.(*graph.CallAttrs)
-	f := r.module.Resolve(call.Callee, graph.Any)
-	if f == nil || f.Composite == nil {
-		return nil, fmt.Errorf("a call of %q was not expanded", call.Callee)
-	}
-	return r.addTyped(graph.OpCall, &nativeAttrs{kind: nativeKind(f)}, args, types), nil
+// native is the pass that marks the calls that were kept.
+type native struct{ module *graph.Module }
+
+func (native) Name() string { return "native composites" }
+
+func (p native) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) {
+	kept := int64(0)
+	err := passes.Rewrite(g, func(w *passes.Writer, n *graph.Node, args []graph.ValueID, types []graph.Type) ([]graph.ValueID, error) {
+		call, ok := n.Attrs.(*graph.CallAttrs)
+		if !ok {
+			return nil, nil
+		}
+		f := p.module.Resolve(call.Callee, graph.Any)
+		if f == nil || f.Composite == nil {
+			return nil, fmt.Errorf("a call of %q was not expanded", call.Callee)
+		}
+		kept++
+		return w.Typed(graph.OpCall, &nativeAttrs{kind: nativeKind(f)}, args, types), nil
+	})
+	return []kernels.Count{{What: "calls kept", N: kept}}, err
 }
 
 // maskMoments lets the sums of a gradient that passed a relu read it from

@@ -68,7 +68,7 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 		}
 	}
 	p.donate = slices.Clone(o.Donate)
-	r, err := rewrite(m, flat)
+	r, err := rewrite(ctx, m, flat)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +108,7 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 	}
 	p.barriers()
 	p.plan.ArenaBytes = p.arena
+	p.plan.Passes = r.reports
 	digest := sha256.New()
 	fmt.Fprintln(digest, "cpu", b.Variant(), p.arena)
 	for _, in := range p.code {
@@ -159,6 +160,7 @@ type execution struct {
 type threadState struct {
 	regs     []byte
 	operands [maxLoopOperands]unsafe.Pointer // of the loop that runs
+	group    [16]unsafe.Pointer              // and of its group
 	gemm     gemm.Workspace
 	conv     conv.Workspace
 	norm     norm.Workspace
