@@ -14,6 +14,7 @@ import (
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/gemm"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
 	"github.com/hone-ml/hone/kernels/inline"
+	"github.com/hone-ml/hone/kernels/passes"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -108,7 +109,7 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 	}
 	p.barriers()
 	p.plan.ArenaBytes = p.arena
-	p.plan.Passes = r.reports
+	p.plan.Passes = passes.Merge(r.reports, l.report()...)
 	digest := sha256.New()
 	fmt.Fprintln(digest, "cpu", b.Variant(), p.arena)
 	for _, in := range p.code {
