@@ -109,7 +109,31 @@ def cases():
                    lambda t, q, w: sk.f1_score(t.argmax(1), q.argmax(1), average=average, labels=range(classes), zero_division=0))
 
 
+def evaluation():
+    """A whole evaluation set with ties and weights: scikit-learn's values over all its rows."""
+    n = 900
+    p = np.round(unit("evaluation/p", (n,)) * 60) / np.float32(64) + np.float32(1 / 64)  # exact in binary, many ties
+    y = (p + short("evaluation/flip", (n,), 0.75) > 0.6).astype(np.int32)
+    weight = np.abs(short("evaluation/weight", (n,), 2.0, 16))
+    weight[::11] = 0
+    truths = {
+        "roc": lambda w: sk.roc_auc_score(y, p, sample_weight=w),
+        "pr": lambda w: sk.average_precision_score(y, p, sample_weight=w),
+        "accuracy": lambda w: sk.accuracy_score(y, p > 0.5, sample_weight=w),
+        "precision": lambda w: sk.precision_score(y, p > 0.5, sample_weight=w),
+        "recall": lambda w: sk.recall_score(y, p > 0.5, sample_weight=w),
+        "loss": lambda w: sk.log_loss(y, p.astype(np.float64), sample_weight=w),
+    }
+    case = {"name": "evaluation", "type": "evaluation", "config": {},
+            "score": tensor(p), "target": tensor(y), "sample_weight": tensor(weight),
+            "truth": {k: float(f(None)) for k, f in truths.items()},
+            "truth_weighted": {k: float(f(weight.astype(np.float64))) for k, f in truths.items()}}
+    about = "scikit-learn's figures of scores against targets over all rows at once, in float64, without and with weights. pr is the average precision."
+    return golden.file("evaluation", about, [case], ("scikit-learn", "numpy"))
+
+
 def make():
+    yield "host/testdata/goldens/evaluation.json", evaluation()
     document = golden.file("metrics", ABOUT, list(cases()), ("keras", "tensorflow", "scikit-learn", "numpy"))
     document["keras_defaults"] = {k: defaults(v, leave_out=("name", "dtype")) for k, v in TYPES.items() if v}
     yield "plugins/testdata/goldens/metrics.json", document
