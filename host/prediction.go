@@ -3,15 +3,14 @@ package host
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"io"
 	"path/filepath"
-	"strconv"
 	"strings"
 
+	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/modelfmt"
+	"github.com/hone-ml/hone/modelfmt/npz"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -19,10 +18,10 @@ import (
 // predictions are written in.
 func CheckPredictionFormat(path string) error {
 	switch formatOf(path) {
-	case "npy", "csv", "jsonl":
+	case "npy", "npz", "csv", "jsonl":
 		return nil
 	}
-	return diag.Errorf("output_format", "predictions cannot be written as %s", filepath.Base(path)).Hint("End the name in .npy, .csv or .jsonl.")
+	return diag.Errorf("output_format", "predictions cannot be written as %s", filepath.Base(path)).Hint("End the name in .npy, .npz, .csv or .jsonl.")
 }
 
 func formatOf(path string) string {
@@ -45,122 +44,116 @@ func (p *Prediction) WriteFile(path string) error {
 }
 
 // Write writes the predictions as csv (a row each: label, score and the raw
-// outputs), jsonl (an object each) or npy (the raw values of the only output).
+// outputs), jsonl (an object each), npz (the raw values, an array for each output)
+// or npy (those of the only output).
 func (p *Prediction) Write(w io.Writer, format string) error {
 	switch format {
 	case "npy":
 		if len(p.Outputs) != 1 {
-			return diag.Errorf("output_format", "an .npy file holds one array, and the model has %d outputs", len(p.Outputs)).Hint("Write .csv or .jsonl.")
+			return diag.Errorf("output_format", "an .npy file holds one array, and the model has %d outputs", len(p.Outputs)).Hint("Write .npz, .csv or .jsonl.")
 		}
-		return writeNPY(w, p.Outputs[0].Values)
-	case "jsonl":
-		return p.writeJSON(w)
+		info, err := arrayOf(p.Outputs[0])
+		if err != nil {
+			return err
+		}
+		head, err := npz.AppendHeader(nil, info.DType, info.Shape)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(head); err != nil {
+			return err
+		}
+		_, err = w.Write(p.Outputs[0].Values.Data)
+		return err
+	case "npz":
+		z := npz.NewWriter(w)
+		for _, o := range p.Outputs {
+			info, err := arrayOf(o)
+			if err != nil {
+				return err
+			}
+			if err := z.Add(info, bytes.NewReader(o.Values.Data)); err != nil {
+				return err
+			}
+		}
+		return z.Close()
 	}
-	return p.writeCSV(w)
+	t, err := p.table()
+	if err != nil {
+		return err
+	}
+	var out data.Writer
+	if format == "jsonl" {
+		out = data.NewJSONLinesWriter(w, t.Schema())
+	} else if out, err = data.NewCSVWriter(w, t.Schema()); err != nil {
+		return err
+	}
+	if err := out.Write(t); err != nil {
+		return err
+	}
+	return out.Close()
 }
 
-func (p *Prediction) writeCSV(w io.Writer) error {
-	var head []string
+func arrayOf(o OutputValues) (modelfmt.TensorInfo, error) {
+	d, err := modelfmt.ParseDType(o.Values.DType.String())
+	info := modelfmt.TensorInfo{Name: o.Name, DType: d, Shape: []int{}}
+	for _, n := range o.Values.Shape {
+		info.Shape = append(info.Shape, int(n))
+	}
+	return info, err
+}
+
+// table has the label, the score and the raw values of each output.
+func (p *Prediction) table() (*data.Table, error) {
+	var cols []*data.Column
 	for _, o := range p.Outputs {
 		if o.Labels != nil {
-			head = append(head, o.Name+"_label", o.Name+"_score")
+			cols = append(cols, data.StringsOf(o.Name+"_label", o.Labels), scores(o))
 		}
-		for j := range o.width() {
-			name := o.Name
-			if o.width() > 1 {
-				name += "_" + strconv.Itoa(j)
-			}
-			head = append(head, name)
-		}
+		cols = append(cols, o.column())
 	}
-	if _, err := fmt.Fprintln(w, strings.Join(head, ",")); err != nil {
-		return err
-	}
-	var line []byte
-	for i := range int(p.Examples) {
-		line = line[:0]
-		for _, o := range p.Outputs {
-			if o.Labels != nil {
-				line = append(append(line, csvField(o.Labels[i])...), ',')
-				line = append(strconv.AppendFloat(line, o.Scores[i], 'g', 8, 64), ',')
-			}
-			for j := range o.width() {
-				line = append(strconv.AppendFloat(line, o.Values.Float(i*o.width()+j), 'g', 8, 64), ',')
-			}
-		}
-		line[len(line)-1] = '\n'
-		if _, err := w.Write(line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return data.NewTable(cols...)
 }
 
-func csvField(s string) string {
-	if strings.ContainsAny(s, ",\"\r\n") {
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+// scores are written with the digits that the output's own type has.
+func scores(o OutputValues) *data.Column {
+	if o.Values.DType == graph.F64 {
+		return data.NewColumn(o.Name+"_score", nil, o.Scores)
 	}
-	return s
+	s := make([]float32, len(o.Scores))
+	for i, v := range o.Scores {
+		s[i] = float32(v)
+	}
+	return data.NewColumn(o.Name+"_score", nil, s)
 }
 
-func (o *OutputValues) width() int {
-	if len(o.Values.Shape) == 0 || o.Values.Shape[0] == 0 {
-		n := 1
-		for _, e := range o.Values.Shape[1:] {
-			n *= int(e)
-		}
-		return n
+// column has the raw values; one value an example is no tensor.
+func (o OutputValues) column() *data.Column {
+	t := o.Values
+	var shape []int
+	one := true
+	for _, n := range t.Shape[1:] {
+		shape = append(shape, int(n))
+		one = one && n == 1
 	}
-	return o.Values.Len() / int(o.Values.Shape[0])
+	if one {
+		shape = nil
+	}
+	switch t.DType {
+	case graph.F64:
+		return data.NewColumn(o.Name, shape, elements(t, t.Float))
+	case graph.F32, graph.BF16, graph.F16:
+		return data.NewColumn(o.Name, shape, elements(t, func(i int) float32 { return float32(t.Float(i)) }))
+	case graph.Bool:
+		return data.NewColumn(o.Name, shape, elements(t, func(i int) bool { return t.Int(i) != 0 }))
+	}
+	return data.NewColumn(o.Name, shape, elements(t, t.Int))
 }
 
-func (p *Prediction) writeJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false) // labels such as <=50K are for people
-	for i := range int(p.Examples) {
-		row := map[string]any{}
-		for _, o := range p.Outputs {
-			v := make([]Number, o.width())
-			for j := range v {
-				v[j] = Number(o.Values.Float(i*o.width() + j))
-			}
-			row[o.Name] = v
-			if len(v) == 1 {
-				row[o.Name] = v[0]
-			}
-			if o.Labels != nil {
-				row[o.Name+"_label"], row[o.Name+"_score"] = o.Labels[i], Number(o.Scores[i])
-			}
-		}
-		if err := e.Encode(row); err != nil {
-			return err
-		}
+func elements[T data.Element](t *Tensor, at func(int) T) []T {
+	out := make([]T, t.Len())
+	for i := range out {
+		out[i] = at(i)
 	}
-	return nil
-}
-
-var npyTypes = map[graph.DType]string{
-	graph.F64: "<f8", graph.F32: "<f4", graph.F16: "<f2", graph.I64: "<i8", graph.I32: "<i4", graph.I8: "|i1", graph.U64: "<u8", graph.U32: "<u4", graph.U8: "|u1", graph.Bool: "|b1",
-}
-
-// writeNPY writes NumPy's format, version 1.0.
-func writeNPY(w io.Writer, t *Tensor) error {
-	d, ok := npyTypes[t.DType]
-	if !ok {
-		return diag.Errorf("output_format", "NumPy has no element type %v", t.DType).Hint("Write .csv or .jsonl.")
-	}
-	var shape bytes.Buffer
-	for _, e := range t.Shape {
-		fmt.Fprintf(&shape, "%d, ", e)
-	}
-	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", d, strings.TrimSuffix(shape.String(), " "))
-	for (10+len(head)+1)%64 != 0 {
-		head += " "
-	}
-	head += "\n"
-	if _, err := fmt.Fprintf(w, "\x93NUMPY\x01\x00%s%s", string([]byte{byte(len(head)), byte(len(head) >> 8)}), head); err != nil {
-		return err
-	}
-	_, err := w.Write(t.Data)
-	return err
+	return out
 }

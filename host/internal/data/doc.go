@@ -24,7 +24,7 @@
 // OpenCSV, ReadJSONLines and OpenJSONLines, ReadNPY and ReadNPZ, OpenParquet,
 // OpenArrow, and Open, which picks among them by content and name. The folder
 // digits has the small data set that the binary carries.
-// Writers: NewCSVWriter, NewJSONLinesWriter, NewNPYWriter, WriteNPZ.
+// Writers: NewCSVWriter, NewJSONLinesWriter.
 //
 // Rows: SplitFractions, SplitStratified, SplitGrouped, KFold, StratifiedKFold,
 // BalancedWeights, OverSample, UnderSample give lists of row numbers; Table.Gather

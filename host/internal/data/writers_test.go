@@ -72,52 +72,12 @@ func TestJSONLinesWriter(t *testing.T) {
 	}
 }
 
-func TestNPYWriter(t *testing.T) {
-	tab := predictions(t)
-	for _, c := range tab.Columns {
-		one, err := NewTable(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b bytes.Buffer
-		w, err := NewNPYWriter(&b, one.Schema(), 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.Name == "n" {
-			if err := w.Write(one); err == nil || !strings.Contains(err.Error(), "missing values") {
-				t.Errorf("got %v", err)
-			}
-			continue
-		}
-		write(t, w, nil, one)
-		if at := bytes.IndexByte(b.Bytes(), '\n') + 1; at%64 != 0 {
-			t.Errorf("%s: the elements begin at byte %d", c.Name, at)
-		}
-		back, err := DecodeNPY(t.Context(), Bytes{"t.npy", b.Bytes()}, c.Name, Limits{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, want := dump(back), dump(one); got != want || fmt.Sprint(back.Columns[0].values) != fmt.Sprint(c.values) {
-			t.Errorf("read back as\n%s\nnot\n%s", got, want)
-		}
+func TestWritersRefuseAnotherTable(t *testing.T) {
+	w, err := NewCSVWriter(io.Discard, Schema{{Name: "a", Type: F32}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	// The header is the one that NumPy writes.
-	var b bytes.Buffer
-	w, err := NewNPYWriter(&b, Schema{{Name: "p", Type: F32, Shape: []int{2, 1}}}, 0)
-	write(t, w, err)
-	if want := "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2, 1), }"; !strings.HasPrefix(b.String(), want) {
-		t.Errorf("got %q", b.String())
-	}
-	if _, err := NewNPYWriter(io.Discard, tab.Schema(), 3); err == nil || !strings.Contains(err.Error(), "choose one") {
-		t.Errorf("got %v", err)
-	}
-	w, _ = NewNPYWriter(io.Discard, Schema{{Name: "a", Type: F32}}, 3)
-	if err := w.Close(); err == nil {
-		t.Error("an array with rows wanting was completed")
-	}
-	w, _ = NewCSVWriter(io.Discard, Schema{{Name: "a", Type: F32}})
-	if err := w.Write(tab); err == nil {
+	if err := w.Write(predictions(t)); err == nil {
 		t.Error("another table was taken")
 	}
 }
