@@ -33,6 +33,43 @@ func hone(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, o.String(), e.String()
 }
 
+// A profile names the layers, in gradients and updates too, and what belongs to
+// none by its part of the step.
+func TestProfileNamesTheLayers(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "profile.txt")
+	code, _, stderr := hone(t, "train", filepath.Join("..", "..", "examples", "digits"), "--out", filepath.Join(dir, "d.hone"), "--profile", path)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, _, _ := strings.Cut(string(text), "by op")
+	for _, name := range []string{"hidden", "logits", "(loss)", "(batch)", "(metrics)"} {
+		line := ""
+		for l := range strings.Lines(layers) {
+			if strings.HasSuffix(l, "  "+name+"\n") {
+				line = l
+			}
+		}
+		if line == "" {
+			t.Errorf("no line of %q in\n%s", name, layers)
+			continue
+		}
+		// A dense layer costs something forward, backward and in its update.
+		for i, ms := range strings.Fields(line)[2:5] {
+			if ms == "0.000" && (name == "hidden" || name == "logits") {
+				t.Errorf("part %d of %q took no time: %s", i, name, line)
+			}
+		}
+	}
+	if strings.Contains(layers, "gradient of") || strings.Contains(layers, "update of") {
+		t.Errorf("parts are not added up under their layers:\n%s", layers)
+	}
+}
+
 func TestEventsHaveTheDocumentedFields(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "d.hone")
@@ -91,6 +128,8 @@ func TestEventsHaveTheDocumentedFields(t *testing.T) {
 		{[]string{"checkpoint", "diff", out, out}, "are the same"},
 		{[]string{"eval", out}, "accuracy"},
 		{[]string{"graph", "show", out, "--func", "model"}, "func"},
+		{[]string{"graph", "show", out, "--passes", "--batch", "7"}, "common subexpressions"},
+		{[]string{"graph", "show", filepath.Join("..", "..", "examples", "digits"), "--passes"}, "operands overwritten"},
 		{[]string{"checkpoint", "convert", out, filepath.Join(dir, "w.safetensors")}, "tensors"},
 		{[]string{"checkpoint", "extract", out, filepath.Join(dir, "x"), "hidden.kernel"}, "hidden.kernel"},
 	} {

@@ -228,3 +228,12 @@ func (q *Predictor) Predict(ctx context.Context, a *Arrays, batch int64) (map[st
 	}
 	return result, nil
 }
+
+// Plan describes what predicting a batch of that size runs.
+func (q *Predictor) Plan(ctx context.Context, batch int64) (kernels.Plan, error) {
+	r, err := q.prepare(ctx, batch)
+	if err != nil {
+		return kernels.Plan{}, err
+	}
+	return r.exec.Plan(), nil
+}
