@@ -203,3 +203,12 @@ func moveFirst(f *graph.Func, output string) {
 		f.Results[0] = r
 	}
 }
+
+// ScanBody is [graph.Builder.ScanBody] for bodies that apply components, such as
+// the activation of a recurrent layer.
+func (b *LayerBuilder) ScanBody(name string, l graph.Loop, carries, consts, xs []graph.Value,
+	body func(s *LayerBuilder, carries, consts, x []graph.Value) (next, out []graph.Value)) (last, outs []graph.Value) {
+	return b.Builder.ScanBody(name, l, carries, consts, xs, func(s *graph.Builder, c, k, x []graph.Value) ([]graph.Value, []graph.Value) {
+		return body(&LayerBuilder{Builder: s, t: b.t}, c, k, x)
+	})
+}

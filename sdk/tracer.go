@@ -254,10 +254,22 @@ func sameBody(m *graph.Module, a, b *graph.Func) bool {
 		default:
 			continue
 		}
-		if m.Func(callee, graph.Any) == nil {
+		if m.Func(callee, graph.Any) == nil && !joinBodies(m, callee) {
 			return false
 		}
 	}
+	return true
+}
+
+// joinBodies makes one function of the two modes of a scan's body, where they
+// compute the same.
+func joinBodies(m *graph.Module, name string) bool {
+	train, infer := m.Func(name, graph.Train), m.Func(name, graph.Infer)
+	if train == nil || infer == nil || !sameBody(m, train, infer) {
+		return false
+	}
+	train.Mode = graph.Any
+	m.Funcs = slices.DeleteFunc(m.Funcs, func(f *graph.Func) bool { return f == infer })
 	return true
 }
 

@@ -152,3 +152,44 @@ func (s *scaled) Init(b *sdk.InitBuilder) graph.Value {
 	}
 	return v.Init(b)
 }
+
+// Orthogonal draws a matrix with orthonormal rows or columns, whichever are
+// fewer (Saxe and others, 2014): normal numbers made orthogonal one after the
+// other, which is their QR decomposition with a positive diagonal.
+type Orthogonal struct {
+	Gain float64 `hone:"gain,default=1" doc:"Factor of the matrix."`
+}
+
+// Doc describes the initializer.
+func (*Orthogonal) Doc() string {
+	return "A random orthogonal matrix; all axes but the last count as rows."
+}
+
+// Init writes the initializer.
+func (o *Orthogonal) Init(b *sdk.InitBuilder) graph.Value {
+	ext := b.Extents()
+	if len(ext) < 2 {
+		return b.Failf("a parameter of %d axes is no matrix", len(ext))
+	}
+	rows, cols := int64(1), ext[len(ext)-1]
+	for _, e := range ext[:len(ext)-1] {
+		rows *= e
+	}
+	long, few := max(rows, cols), min(rows, cols)
+	vectors := b.Normal(0, 1).Convert(graph.F64).Reshape(graph.Es(long, few)...).Transpose(1, 0)
+	last, _ := b.ScanBody("gram_schmidt", graph.Loop{},
+		[]graph.Value{b.Builder.Full(graph.F64, 0, graph.Es(few, long)...), b.Scalar(graph.I64, 0)}, nil, []graph.Value{vectors},
+		func(s *graph.Builder, done, _, v []graph.Value) (next, out []graph.Value) {
+			q, i, u := done[0], done[1], v[0]
+			for range 2 { // the second time for what rounding has left
+				u = u.Sub(q.MatMul(u).MatMul(q))
+			}
+			u = u.Div(u.Square().Sum().Sqrt())
+			return []graph.Value{q.DynamicUpdateSlice(u.Reshape(graph.E(1), u.Dim(0)), i, s.Scalar(graph.I64, 0)), i.Plus(1)}, nil
+		})
+	m := last[0]
+	if rows >= cols {
+		m = m.Transpose(1, 0)
+	}
+	return m.Times(o.Gain).Convert(b.Type().DType).Reshape(graph.Es(ext...)...)
+}

@@ -42,9 +42,6 @@ type layerNumbers struct {
 	StateAfter map[string]golden.Tensor `json:"state_after"`
 }
 
-// lacking are golden cases of what the plugin does not have.
-var lacking = map[string]bool{"simple_rnn": true}
-
 func TestLayersEqualKeras(t *testing.T) {
 	k := plugintest.New(t, layers.Plugin())
 	for _, file := range []string{"layers_core.json", "layers_merging.json", "layers_convolution.json", "layers_pooling.json", "layers_normalization.json", "layers_sequence.json"} {
@@ -53,9 +50,6 @@ func TestLayersEqualKeras(t *testing.T) {
 		}
 		golden.Load(t, file, &doc)
 		for _, c := range doc.Cases {
-			if lacking[c.Type] {
-				continue
-			}
 			t.Run(c.Name, func(t *testing.T) {
 				c.run(t, k, graph.F32, near32)
 				if c.Type != "embedding" { // whose table is f32 whatever the input
