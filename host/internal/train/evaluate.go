@@ -175,13 +175,14 @@ func (e *evaluation) staged(ctx context.Context) error {
 		if b == nil || err != nil {
 			return err
 		}
-		c, err := e.compile(ctx, b.n)
+		n := b.n
+		c, err := e.compile(ctx, n)
 		if err != nil {
 			return err
 		}
 		s := e.stages[c]
 		if s == nil {
-			rename, err := e.rename(b.n)
+			rename, err := e.rename(n)
 			if err != nil {
 				return err
 			}
@@ -198,10 +199,10 @@ func (e *evaluation) staged(ctx context.Context) error {
 		if _, err := c.session.Run(ctx, s.bind, 1); err != nil {
 			return err
 		}
-		if err := e.whole.take(e.t, at, b.n); err != nil {
+		if err := e.whole.take(e.t, at, n); err != nil {
 			return err
 		}
-		at += b.n
+		at += n
 	}
 }
 
