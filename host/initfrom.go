@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 // initFrom takes first values from a checkpoint, a safetensors file or a NumPy
 // archive, by name.
-func (r *run) initFrom(f *spec.InitFrom) error {
+func (r *run) initFrom(ctx context.Context, f *spec.InitFrom) error {
 	fail := func(err error) error {
 		d := diag.Errorf("init_from", "%s: %v", f.Path.Raw, err)
 		d.Cause = err
@@ -76,8 +77,18 @@ func (r *run) initFrom(f *spec.InitFrom) error {
 		shape, _ := q.Type.Shape.Const()
 		vals = append(vals, train.Value{Role: q.Role, Name: q.Name, Tensor: &graph.Tensor{DType: q.Type.DType, Shape: shape, Data: b}})
 	}
-	if err := r.trainer.Restore(vals); err != nil {
+	if err := r.trainer.StartFrom(ctx, vals); err != nil {
 		return fail(err)
+	}
+	// A pruned parameter stays pruned.
+	for _, p := range rep.Mapped {
+		if m, err := maskOf(src, p); err != nil {
+			return fail(err)
+		} else if m != nil {
+			if err := r.trainer.SetMask(p.To.Name, m); err != nil {
+				return fail(err)
+			}
+		}
 	}
 	if n := len(rep.Missing) + len(rep.Mismatched); n > 0 {
 		var first []string

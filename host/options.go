@@ -5,6 +5,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/hone-ml/hone/host/internal/compile"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/spec"
 	"github.com/hone-ml/hone/kernels"
@@ -37,6 +38,9 @@ type Options struct {
 	Env      func(string) (string, bool)
 	// Backend is cpu (the default) or reference.
 	Backend string
+	// Engine, where not nil, is what computes instead, for several projects and
+	// models together.
+	Engine *Engine
 	// Threads is the size of the backend's team; 0 takes all processors.
 	Threads int
 	// DataMemory is the most bytes that examples may take in memory. Larger data
@@ -59,7 +63,30 @@ func Backends(o Options) ([]kernels.Backend, error) {
 // DefaultBackend is the backend taken where none is named.
 const DefaultBackend = "cpu"
 
+// backend returns what computes; closeBackend ends it.
 func (o Options) backend() (kernels.Backend, error) {
+	if o.Engine != nil {
+		return o.Engine.cache, nil
+	}
+	be, err := o.bare()
+	if err != nil {
+		return nil, err
+	}
+	return closing{compile.New(be), be}, nil
+}
+
+// closing is a cache that ends the backend under it, too.
+type closing struct {
+	*compile.Cache
+	under kernels.Backend
+}
+
+func (c closing) Close() error {
+	closeBackend(c.under)
+	return nil
+}
+
+func (o Options) bare() (kernels.Backend, error) {
 	switch o.Backend {
 	case "", "cpu":
 		b, err := cpu.New(cpu.Config{Threads: o.Threads})

@@ -39,6 +39,14 @@ type TrainOptions struct {
 	Events func(Event)
 	// Profile measures every op; Result.Profile has the times.
 	Profile bool
+	// Masks hold parameters, by path, at zero where the tensor of their shape is
+	// zero: from the first step on, slots too. Checkpoints keep them, --resume and
+	// init_from go on with them.
+	Masks map[string]*Tensor
+	// Hypers set runtime numbers without compiling anew (see Engine): those of
+	// layers by their path (drop.rate), others as optimizer:learning_rate,
+	// optimizer:momentum, schedule:initial_learning_rate. Checkpoints keep them.
+	Hypers map[string]float64
 
 	stopAfter uint64              // for tests: interrupt once so many steps are done
 	fs        modelfmt.FileSystem // for tests: where checkpoints are written
@@ -401,6 +409,11 @@ func (r *run) open() error {
 func (r *run) train(ctx context.Context) (*Result, error) {
 	t := r.p.spec.Train
 	var err error
+	for _, name := range sortedKeys(r.o.Hypers) {
+		if r.content.program, err = r.content.program.SetHyper(name, r.o.Hypers[name]); err != nil {
+			return nil, diag.Errorf("hyper", "%v", err).In("hypers." + name).Hint("TrainOptions.Hypers takes the numbers that components mark as runtime.")
+		}
+	}
 	if r.phases, err = r.planPhases(); err != nil {
 		return nil, err
 	}
@@ -427,19 +440,28 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if r.o.Resume != "" {
+		if err := r.masks(true); err != nil {
+			return nil, err
+		}
 		if err := r.enter(ctx, min(r.state.Phase, len(r.phases)-1), false); err != nil {
 			return nil, err
 		}
 		if err := r.trainer.Restore(r.content.values); err != nil {
 			return nil, checkpointError(r.o.Resume, err)
 		}
+		if err := r.masks(false); err != nil {
+			return nil, err
+		}
 		r.content.values = nil
 	} else {
 		r.state.Best, r.state.Monitored = Number(math.NaN()), Number(math.NaN())
 		if f := t.InitFrom; f != nil {
-			if err := r.initFrom(f); err != nil {
+			if err := r.initFrom(ctx, f); err != nil {
 				return nil, err
 			}
+		}
+		if err := r.masks(false); err != nil {
+			return nil, err
 		}
 		if err := r.enter(ctx, 0, true); err != nil {
 			return nil, err

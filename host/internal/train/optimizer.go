@@ -135,6 +135,26 @@ func (t *Trainer) evalParams(ctx context.Context) (map[string]string, error) {
 	return rename, err
 }
 
+// StartFrom restores first values from elsewhere: optimizer slots and averages
+// begin anew, at them.
+func (t *Trainer) StartFrom(ctx context.Context, vals []Value) error {
+	if err := t.Restore(vals); err != nil || t.p.Optimizer == nil {
+		return err
+	}
+	for _, q := range t.p.Params() {
+		if e := SlotName(q.Name, EMASlot); t.vals.has(graph.SlotRole, e) {
+			v, err := t.vals.get(graph.ParamRole, q.Name)
+			if err != nil {
+				return err
+			}
+			if err := t.vals.put(graph.SlotRole, e, v); err != nil {
+				return err
+			}
+		}
+	}
+	return t.initOptimizer(ctx)
+}
+
 // InPhase returns the program with the optimizer and schedule of a phase.
 func (p *Program) InPhase(ph Phase) *Program {
 	q := *p

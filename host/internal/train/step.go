@@ -506,6 +506,15 @@ func (s *step) finish() (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What numbers begin with is no part of a step: two that differ in nothing
+	// else are one executable.
+	for _, g := range s.m.Funcs {
+		for i := range g.Params {
+			if g.Params[i].Role == graph.HyperRole {
+				g.Params[i].Decl = nil
+			}
+		}
+	}
 	donate := make([]int, len(f.Results))
 	for i, r := range f.Results {
 		donate[i] = f.Param(r.Role, r.Name)

@@ -173,9 +173,9 @@ func (s *step) schedule() graph.Value {
 			case q.Role == graph.Input && q.Name == "monitored":
 				args[i] = s.read(graph.Input, monitorName, q.Type)
 			case q.Role == graph.HyperRole:
-				args[i] = s.read(graph.HyperRole, "schedule:"+q.Name, q.Type)
+				args[i] = s.read(graph.HyperRole, scheduleHyper+q.Name, q.Type)
 			case q.Role == graph.StateRole:
-				args[i] = s.read(graph.StateRole, "schedule:"+q.Name, q.Type)
+				args[i] = s.read(graph.StateRole, scheduleHyper+q.Name, q.Type)
 			default:
 				s.failf("schedule function %q has the parameter %s %q, which no step has", f.Name, q.Role, q.Name)
 				return rate
@@ -184,7 +184,7 @@ func (s *step) schedule() graph.Value {
 		res := s.b.Apply(graph.OpCall, &graph.CallAttrs{Callee: f.Name}, args...)
 		for i, r := range f.Results {
 			if r.Role == graph.StateRole {
-				s.write(r.Role, "schedule:"+r.Name, res[i])
+				s.write(r.Role, scheduleHyper+r.Name, res[i])
 			} else {
 				rate = res[i]
 			}
