@@ -184,7 +184,9 @@ func (l *lowering) build() error {
 		}
 		if u.loop {
 			u.hard = l.complete(i)
-			l.fuse(u, n)
+			if !l.r.late[i] {
+				l.fuse(u, n)
+			}
 		}
 	}
 	for _, r := range f.Results {

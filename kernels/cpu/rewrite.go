@@ -19,6 +19,7 @@ type rewriter struct {
 	body   map[int]*inline.Flat // of scans, by node
 	after  map[int]int          // see passes.Graph
 	def    []int                // node that makes each value, -1 for parameters
+	late   map[int]bool         // nodes that must not join the loop of their operand
 	scopes []string
 	consts map[graph.ValueID]*graph.Tensor // values known at compile time
 
@@ -36,11 +37,14 @@ func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat) (*rewriter
 	}
 	r := newRewriter(g, nil)
 	r.maskMoments()
-	last, err := passes.Run(ctx, g, passes.DeadCode{})
+	n := &near{}
+	last, err := passes.Run(ctx, g, passes.DeadCode{}, n)
 	if err != nil {
 		return nil, err
 	}
-	return newRewriter(g, passes.Merge(reports, last...)), nil
+	r = newRewriter(g, passes.Merge(reports, last...))
+	r.late = n.late
+	return r, nil
 }
 
 func newRewriter(g *passes.Graph, reports []kernels.PassReport) *rewriter {
