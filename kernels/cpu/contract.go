@@ -54,7 +54,8 @@ func buildDot(c *nodeContext, _ int) error {
 		}
 		op.Layout = layout
 		g := c.l.b.gemm
-		byColumns := n >= m
+		byColumns := n >= m && c.rows == 0
+		rows := c.share(m, 6)
 		c.add(func(x *execution, tid, threads int) {
 			A, B, C := at[float32](x, left), at[float32](x, right), at[float32](x, dst)
 			ws := &x.threads[tid].gemm
@@ -74,7 +75,7 @@ func buildDot(c *nodeContext, _ int) error {
 					if lo, hi := span(n, 16, tid, threads); lo < hi {
 						g.Run(&o, 0, m, lo, hi, ws)
 					}
-				} else if lo, hi := span(m, 6, tid, threads); lo < hi {
+				} else if lo, hi := rows.span(tid, threads); lo < hi {
 					g.Run(&o, lo, hi, 0, n, ws)
 				}
 			}
@@ -93,8 +94,9 @@ func buildDot(c *nodeContext, _ int) error {
 	if nt {
 		lb = [2]int{1, k}
 	}
+	part := c.share(batch*m, 1)
 	c.add(func(x *execution, tid, threads int) {
-		lo, hi := span(batch*m, 1, tid, threads)
+		lo, hi := part.span(tid, threads)
 		ls, rs, ds := left.dtype.Size(), right.dtype.Size(), dst.dtype.Size()
 		for i := lo; i < hi; i++ {
 			b, row := i/m, i%m

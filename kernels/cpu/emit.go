@@ -92,7 +92,7 @@ type loopBuilder struct {
 	sources  map[graph.ValueID]int // operand that a cheap source fills
 	free     []int
 	lastRead map[graph.ValueID]int
-	shared   []slot // memory read elsewhere than at the loop's index
+	shared   []access // memory read elsewhere than at the loop's index
 }
 
 func (l *lowering) emitLoop(u *unit) error {
@@ -104,6 +104,7 @@ func (l *lowering) emitLoop(u *unit) error {
 	if u.numel < 4*block {
 		lb.loop.grain = 16
 	}
+	lb.loop.rows = u.rows
 	for i, node := range order {
 		for _, a := range l.f.Nodes[node].Args {
 			lb.lastRead[l.root(a)] = i
@@ -147,7 +148,7 @@ func (l *lowering) emitLoop(u *unit) error {
 		return nil
 	}
 	in.run = lp.run
-	at := split{n: lp.n, grain: lp.grain}
+	at := lp.share().split()
 	for _, op := range lp.ops {
 		if o := &lp.operands[op.dst]; o.reg < 0 {
 			in.access = append(in.access, access{slot: o.slot, write: true, split: at})
@@ -158,9 +159,7 @@ func (l *lowering) emitLoop(u *unit) error {
 			in.access = append(in.access, access{slot: o.slot, split: at})
 		}
 	}
-	for _, s := range lb.shared {
-		in.access = append(in.access, access{slot: s})
-	}
+	in.access = append(in.access, lb.shared...)
 	l.prog.regs = max(l.prog.regs, lp.regs)
 	l.prog.code = append(l.prog.code, in)
 	return nil
@@ -241,10 +240,20 @@ func (b *loopBuilder) node(at, node int) error {
 	return nil
 }
 
+// reads notes memory that is read elsewhere than at the loop's index: in the
+// thread's own rows, or anywhere.
+func (b *loopBuilder) reads(s slot, inRows bool) {
+	a := access{slot: s}
+	if inRows {
+		a.split = b.loop.share().split()
+	}
+	b.shared = append(b.shared, a)
+}
+
 // random makes the source of a node of random words.
 func (b *loopBuilder) random(n *graph.Node) *randomSource {
-	for _, a := range n.Args {
-		b.shared = append(b.shared, b.l.slotOf(a))
+	for i, a := range n.Args {
+		b.reads(b.l.slotOf(a), i == 2 && b.u.rows > 0)
 	}
 	width := 1
 	for _, e := range extents(b.l.f.Types[n.Out])[1:] {
@@ -342,7 +351,7 @@ func (b *loopBuilder) source(v graph.ValueID) (loopSource, bool, error) {
 		return s, true, nil
 	}
 	if numel(from) == 1 {
-		b.shared = append(b.shared, l.slotOf(base))
+		b.reads(l.slotOf(base), false)
 		return scalarSource{l.slotOf(base), t.DType.Size()}, true, nil
 	}
 	ext := extents(t)
@@ -355,7 +364,7 @@ func (b *loopBuilder) source(v graph.ValueID) (loopSource, bool, error) {
 		}
 		step *= in[i]
 	}
-	b.shared = append(b.shared, l.slotOf(base))
+	b.reads(l.slotOf(base), l.rowBroadcast(b.u, n))
 	dims, strides := collapse(ext, stride)
 	return &stridedSource{slot: l.slotOf(base), size: t.DType.Size(), dims: dims, stride: strides}, false, nil
 }
@@ -377,7 +386,7 @@ func (l *lowering) emitNode(u *unit) error {
 		in.types = append(in.types, "-> "+l.f.Types[v].String())
 		in.bytes += l.bytesOf(v)
 	}
-	c := &nodeContext{l: l, n: n, at: u.order}
+	c := &nodeContext{l: l, n: n, at: u.order, rows: u.rows}
 	for _, a := range n.Args {
 		c.in = append(c.in, tensorAt{l.slotOf(a), l.f.Types[a].DType, extents(l.f.Types[a])})
 	}
@@ -392,11 +401,19 @@ func (l *lowering) emitNode(u *unit) error {
 	if err := build(c, node); err != nil {
 		return err
 	}
-	for _, t := range c.in {
-		c.access = append(c.access, access{slot: t.slot})
+	rows := split{}
+	if u.rows > 0 {
+		rows = c.share(u.rows, 1).split()
+	}
+	for i, t := range c.in {
+		a := access{slot: t.slot}
+		if rowOperand(n.Op, i) {
+			a.split = rows
+		}
+		c.access = append(c.access, a)
 	}
 	for _, t := range c.out {
-		c.access = append(c.access, access{slot: t.slot, write: true})
+		c.access = append(c.access, access{slot: t.slot, write: true, split: rows})
 	}
 	for i, run := range c.code {
 		part := in
@@ -448,11 +465,16 @@ type nodeContext struct {
 	in    []tensorAt
 	out   []tensorAt
 	at    int // its position in the schedule
+	rows  int // of its unit
 	code  []func(x *execution, tid, threads int)
 	flops int64
 
 	access []access // of the scratch memory
 }
+
+// share returns how n items, those of all rows where the unit has some, fall to
+// the threads.
+func (c *nodeContext) share(n, grain int) share { return share{c.rows, n, grain} }
 
 func (c *nodeContext) add(run func(x *execution, tid, threads int)) { c.code = append(c.code, run) }
 

@@ -19,6 +19,7 @@ type loop struct {
 	operands []operand
 	regs     int // registers used; each has room for block 8-byte elements
 	grain    int // elements that a thread's part is a multiple of
+	rows     int // the threads share rows instead
 }
 
 // operand is where an op of a loop reads or writes: a register, or memory that
@@ -51,16 +52,16 @@ type loopGroup struct {
 	run       func(outs, ins []unsafe.Pointer, n int)
 }
 
-func (g *loopGroup) compute(ptr []unsafe.Pointer, n int) {
-	var outs [4]unsafe.Pointer
-	var ins [12]unsafe.Pointer
+// compute takes the pointers from ptr; args is room for those of the group.
+func (g *loopGroup) compute(ptr, args []unsafe.Pointer, n int) {
+	outs, ins := args[:len(g.outs)], args[len(g.outs):len(g.outs)+len(g.ins)]
 	for i, o := range g.outs {
 		outs[i] = ptr[o]
 	}
 	for i, o := range g.ins {
 		ins[i] = ptr[o]
 	}
-	g.run(outs[:len(g.outs)], ins[:len(g.ins)], n)
+	g.run(outs, ins, n)
 }
 
 // loopSource fills dst with elements start..start+n of something.
@@ -70,8 +71,10 @@ type loopSource interface {
 
 const maxLoopOperands = 256
 
+func (l *loop) share() share { return share{l.rows, l.n, l.grain} }
+
 func (l *loop) run(x *execution, tid, threads int) {
-	lo, hi := span(l.n, l.grain, tid, threads)
+	lo, hi := l.share().span(tid, threads)
 	if lo >= hi {
 		return
 	}
@@ -105,7 +108,7 @@ func (l *loop) run(x *execution, tid, threads int) {
 			case op.rows != nil:
 				ptr[op.dst] = op.rows.at(x, unsafe.Add(regs, l.operands[op.dst].reg*block*8), at, n, hi-lo)
 			case op.group != nil:
-				op.group.compute(ptr, n)
+				op.group.compute(ptr, x.threads[tid].group[:], n)
 			case op.fn != nil:
 				op.fn(ptr[op.dst], ptr[op.a], ptr[op.b], ptr[op.c], n)
 			case !op.invariant:
@@ -210,7 +213,13 @@ func fillStrided[T any](s *stridedSource, dst, src unsafe.Pointer, start, n int)
 		run := min(inner-idx[last], len(out))
 		switch p := unsafe.Add(src, pos*es); step {
 		case 0:
-			fillT(unsafe.Pointer(unsafe.SliceData(out)), *(*T)(p), run)
+			if v := *(*T)(p); run > 32 {
+				fillT(unsafe.Pointer(unsafe.SliceData(out)), v, run)
+			} else {
+				for i := range out[:run] {
+					out[i] = v
+				}
+			}
 		case 1:
 			copy(out[:run], unsafe.Slice((*T)(p), run))
 		default:

@@ -100,10 +100,17 @@ func b2u(b bool) uint8 {
 	return 0
 }
 
+func equalT[T number](dst, a, b, _ unsafe.Pointer, n int) {
+	d, x, y := unsafe.Slice((*uint8)(dst), n), unsafe.Slice((*T)(a), n), unsafe.Slice((*T)(b), n)
+	for i := range d {
+		d[i] = b2u(x[i] == y[i])
+	}
+}
+
 func compareFunc[T number](d graph.Direction) loopFunc {
 	switch d {
 	case graph.Eq:
-		return zip(func(x, y T) uint8 { return b2u(x == y) })
+		return equalT[T]
 	case graph.Ne:
 		return zip(func(x, y T) uint8 { return b2u(x != y) })
 	case graph.Lt:

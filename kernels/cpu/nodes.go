@@ -414,9 +414,9 @@ func buildGather(c *nodeContext, _ int) error {
 	batch, outer, indices, extent, row := gatherSizes(src, idx, c.n.Attrs.(*graph.GatherAttrs))
 	rowBytes := row * src.dtype.Size()
 	n := batch * outer * indices
-	grain := max(1, 4096/max(rowBytes, 1))
+	part := c.share(n, max(1, 4096/max(rowBytes, 1)))
 	c.add(func(x *execution, tid, threads int) {
-		lo, hi := span(n, grain, tid, threads)
+		lo, hi := part.span(tid, threads)
 		s, p, d := x.ptr(src.slot), x.ptr(idx.slot), x.ptr(dst.slot)
 		for i := lo; i < hi; i++ {
 			bo, k := i/indices, i%indices

@@ -8,8 +8,8 @@ import (
 
 // A program is a sequence of phases, and threads meet between two of them. Within
 // a phase an instruction may only depend on what the same thread has computed:
-// elements of a loop with the same split, or small work, all of which is the
-// first thread's.
+// elements of a loop with the same split, the same rows, or small work, all of
+// which is the first thread's.
 
 // smallWork is the number of element operations below which a unit is left to
 // the first thread: meeting would take longer than what sharing saves.
@@ -66,6 +66,12 @@ func (l *lowering) follows(p, u *unit) bool {
 	if p.first || u.first {
 		return p.first && u.first
 	}
+	if u.rows != p.rows {
+		return false
+	}
+	if u.rows > 0 {
+		return l.inRows(u, p)
+	}
 	if !p.loop || !u.loop || p.numel != u.numel {
 		return false
 	}
@@ -81,6 +87,7 @@ func (l *lowering) follows(p, u *unit) bool {
 // phases orders the units so that few meetings of the threads are needed.
 func (l *lowering) phases() (live int) {
 	var ready unitHeap
+	l.findRows()
 	for _, u := range l.units {
 		if u.into != nil {
 			continue
@@ -94,7 +101,7 @@ func (l *lowering) phases() (live int) {
 		}
 		u.deps = deps
 		u.wait = len(deps)
-		u.first = l.work(u) <= smallWork
+		u.first = l.work(u) <= smallWork && (u.rows == 0 || u.rows != l.batch)
 		u.low = l.loopOrder(u)[0]
 		for d := range deps {
 			d.users = append(d.users, u)
@@ -115,7 +122,7 @@ func (l *lowering) phases() (live int) {
 			heap.Init(&ready)
 		}
 		u := heap.Pop(&ready).(*unit)
-		blocked := u.low > lowest+lookAhead && !u.first
+		blocked := u.low > lowest+lookAhead && !u.first && l.batch == 0
 		for d := range u.deps {
 			// A unit that overwrites what d reads must wait for all of d.
 			if d.phase == phase && (!l.follows(d, u) || !u.deps[d] && !u.first) {

@@ -170,9 +170,9 @@ func reduceNode[T any](c *nodeContext, a *graph.ReduceAttrs, r reducer[T]) error
 			at[T](x, dst)[out] = acc
 		})
 	case inner == 1 && n <= 2*chunkLen:
-		grain := max(1, 2048/n)
+		part := c.share(outer, max(1, 2048/n))
 		c.add(func(x *execution, tid, threads int) {
-			lo, hi := span(outer, grain, tid, threads)
+			lo, hi := part.span(tid, threads)
 			p, d := x.ptr(src.slot), at[T](x, dst)
 			for i := lo; i < hi; i++ {
 				d[i] = r.row(unsafe.Add(p, i*n*size), n)
@@ -411,6 +411,17 @@ func buildArgReduce(c *nodeContext, _ int) error {
 	for _, e := range src.shape[axis+1:] {
 		inner *= e
 	}
+	part := c.share(dst.numel(), max(1, 1024/max(n, 1)))
+	if inner == 1 && a.Kind == graph.Max && src.dtype == graph.F32 && n > 0 {
+		c.add(func(x *execution, tid, threads int) {
+			v, d := at[float32](x, src), at[int32](x, dst)
+			lo, hi := part.span(tid, threads)
+			for i := lo; i < hi; i++ {
+				d[i] = int32(argMax(v[i*n : (i+1)*n]))
+			}
+		})
+		return nil
+	}
 	c.add(func(x *execution, tid, threads int) {
 		p, d := x.ptr(src.slot), at[int32](x, dst)
 		lines(src, axis, tid, threads, func(offset, stride int) {
@@ -424,6 +435,20 @@ func buildArgReduce(c *nodeContext, _ int) error {
 		})
 	})
 	return nil
+}
+
+// argMax returns the first of the largest elements, or the first NaN.
+func argMax(v []float32) int {
+	best, top := 0, v[0]
+	for i, x := range v {
+		if x > top || x != x {
+			best, top = i, x
+			if x != x {
+				break
+			}
+		}
+	}
+	return best
 }
 
 func nanOf(d graph.DType) func(p unsafe.Pointer, i int) bool {
