@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/spec"
@@ -73,7 +74,7 @@ func CheckpointError(path string, err error) error {
 func WriteCheckpoint(w io.Writer, r *modelfmt.Reader, info modelfmt.FileInfo) error {
 	fmt.Fprintf(w, "checkpoint of format %d, %d bytes for %d (%.1f%%), root %s\n", info.Version, info.Bytes, info.Logical, 100*float64(info.Bytes)/float64(max(info.Logical, 1)), info.Root)
 	if info.Base != nil {
-		fmt.Fprintf(w, "delta against %s\n", *info.Base)
+		fmt.Fprintf(w, "difference to %s\n", *info.Base)
 	}
 	var m modelSection
 	var run runState
@@ -101,7 +102,7 @@ func WriteCheckpoint(w io.Writer, r *modelfmt.Reader, info modelfmt.FileInfo) er
 		fmt.Fprintln(w)
 	}
 	for _, p := range pins {
-		fmt.Fprintf(w, "plugin %s %s %s\n", p.Name, p.Version, p.Source)
+		fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("plugin %s %s %s", p.Name, p.Version, p.Source)))
 	}
 	if len(run.Metrics) > 0 {
 		for _, k := range sortedKeys(run.Metrics) {
@@ -109,16 +110,43 @@ func WriteCheckpoint(w io.Writer, r *modelfmt.Reader, info modelfmt.FileInfo) er
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w)
-	for _, e := range append(info.Tensors, info.Blobs...) {
-		shape := strings.ReplaceAll(fmt.Sprint(e.Shape), " ", ", ")
-		fmt.Fprintf(w, "%-32s %-6s %-5s %-16s %10d -> %10d  %5.1f%%  %s\n", e.Name, e.Role, e.DType, shape, e.Logical, e.Stored, 100*e.Ratio(), e.Codec)
-	}
 	for _, n := range info.Ignored {
 		fmt.Fprintf(w, "ignored: %s\n", n)
 	}
+	fmt.Fprintln(w)
+	var stored int64
+	rows := [][8]string{{"name", "role", "type", "shape", "bytes", "stored", "ratio", "codec"}}
+	for _, e := range append(info.Tensors, info.Blobs...) {
+		stored += e.Stored
+		rows = append(rows, [8]string{e.Name, e.Role, e.DType.String(), shapeText(e.Shape), fmt.Sprint(e.Logical), fmt.Sprint(e.Stored), percent(e.Ratio()), e.Codec})
+	}
+	rows = append(rows, [8]string{fmt.Sprintf("%d tensors, %d blobs", len(info.Tensors), len(info.Blobs)), "", "", "",
+		fmt.Sprint(info.Logical), fmt.Sprint(stored), percent(float64(stored) / float64(max(info.Logical, 1)))})
+	var width [8]int
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, r := range rows {
+		line := ""
+		for i, c := range r {
+			if number := i >= 4 && i <= 6; number {
+				line += fmt.Sprintf("%*s  ", width[i], c)
+			} else {
+				line += fmt.Sprintf("%-*s  ", width[i], c)
+			}
+		}
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
+			return err
+		}
+	}
 	return nil
 }
+
+func percent(x float64) string { return fmt.Sprintf("%.1f%%", 100*x) }
+
+func shapeText(shape []int) string { return strings.ReplaceAll(fmt.Sprint(shape), " ", ", ") }
 
 // WriteDiff writes a comparison of two checkpoints, for people.
 func WriteDiff(w io.Writer, d modelfmt.Diff, all bool) {

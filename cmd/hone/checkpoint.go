@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/hone-ml/hone/host"
@@ -19,25 +20,32 @@ type checkpointCmd struct {
 	Extract checkpointExtractCmd `cmd:"" help:"Write tensors and blobs as single files."`
 }
 
-type checkpointShowCmd struct {
-	Path string   `arg:"" help:"Checkpoint."`
-	Base []string `help:"Checkpoint that this one is a delta of." placeholder:"FILE"`
-	JSON bool     `name:"json" help:"As JSON."`
+// baseFlag is that of every verb that reads the values of a checkpoint.
+type baseFlag struct {
+	Base []string `help:"Checkpoint that this one is a difference to; without it, it is looked for in its folder." placeholder:"FILE"`
 }
 
-func open(path string, base []string) (*modelfmt.Reader, error) {
-	o := modelfmt.ReaderOptions{}
-	if len(base) > 0 {
-		o.Base = modelfmt.BaseFiles(base...)
+func (f baseFlag) options(path string) modelfmt.ReaderOptions {
+	if len(f.Base) > 0 {
+		return modelfmt.ReaderOptions{Base: modelfmt.BaseFiles(f.Base...)}
 	}
-	r, err := modelfmt.OpenWith(path, o)
+	return modelfmt.ReaderOptions{Base: modelfmt.BaseFolder(filepath.Dir(path))}
+}
+
+func (f baseFlag) open(path string) (*modelfmt.Reader, error) {
+	r, err := modelfmt.OpenWith(path, f.options(path))
 	return r, host.CheckpointError(path, err)
 }
 
+type checkpointShowCmd struct {
+	Path string `arg:"" help:"Checkpoint."`
+	JSON bool   `name:"json" help:"As JSON."`
+}
+
 func (c *checkpointShowCmd) Run(a *app) error {
-	r, err := open(c.Path, c.Base)
+	r, err := modelfmt.Open(c.Path)
 	if err != nil {
-		return err
+		return host.CheckpointError(c.Path, err)
 	}
 	defer r.Close()
 	info, err := r.Info(a.ctx)
@@ -53,13 +61,13 @@ func (c *checkpointShowCmd) Run(a *app) error {
 }
 
 type checkpointVerifyCmd struct {
-	Path string   `arg:"" help:"Checkpoint."`
-	Deep bool     `help:"Check the logical bytes too (BLAKE3), not the stored ones alone (crc32c)."`
-	Base []string `help:"Checkpoint that this one is a delta of." placeholder:"FILE"`
+	Path string `arg:"" help:"Checkpoint."`
+	Deep bool   `help:"Check the logical bytes too (BLAKE3), not the stored ones alone (crc32c)."`
+	baseFlag
 }
 
 func (c *checkpointVerifyCmd) Run(a *app) error {
-	r, err := open(c.Path, c.Base)
+	r, err := c.open(c.Path)
 	if err != nil {
 		return err
 	}
@@ -80,15 +88,16 @@ type checkpointDiffCmd struct {
 	B    string `arg:"" help:"Checkpoint."`
 	All  bool   `help:"List equal tensors too."`
 	JSON bool   `name:"json" help:"As JSON."`
+	baseFlag
 }
 
 func (c *checkpointDiffCmd) Run(a *app) error {
-	x, err := open(c.A, nil)
+	x, err := c.open(c.A)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	y, err := open(c.B, nil)
+	y, err := c.open(c.B)
 	if err != nil {
 		return err
 	}
@@ -107,21 +116,24 @@ func (c *checkpointDiffCmd) Run(a *app) error {
 }
 
 type checkpointFlattenCmd struct {
-	Path string   `arg:"" help:"Delta checkpoint."`
-	Out  string   `arg:"" help:"File to write."`
-	Base []string `help:"Its base." placeholder:"FILE" required:""`
+	Path string `arg:"" help:"Checkpoint that is a difference to another."`
+	Out  string `arg:"" help:"File to write."`
+	baseFlag
 }
 
 func (c *checkpointFlattenCmd) Run(a *app) error {
 	if strings.TrimSpace(c.Out) == "" {
 		return usageError{fmt.Errorf("say which file to write")}
 	}
-	r, err := open(c.Path, c.Base)
+	r, err := c.open(c.Path)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	return host.CheckpointError(c.Out, modelfmt.Flatten(a.ctx, r, c.Out, modelfmt.WriterOptions{}, a.bytesBar("flattening")))
+	if err := modelfmt.Flatten(a.ctx, r, c.Out, modelfmt.WriterOptions{}, a.bytesBar("flattening")); err != nil {
+		return host.CheckpointError(c.Path, err)
+	}
+	return nil
 }
 
 type checkpointConvertCmd struct {
@@ -129,9 +141,9 @@ type checkpointConvertCmd struct {
 	To    string   `arg:"" help:"File to write: .hone, .safetensors or .npz."`
 	Map   []string `help:"Rename tensors: a pattern with * and the new name with $1, $2." placeholder:"FROM=TO" sep:"none"`
 	Drop  []string `help:"Leave tensors out that fit a pattern." placeholder:"PATTERN" sep:"none"`
-	Base  []string `help:"Checkpoint that From is a delta of." placeholder:"FILE"`
 	Loose bool     `help:"Let a rule fit nothing."`
 	JSON  bool     `name:"json" help:"The report as JSON."`
+	baseFlag
 }
 
 func (c *checkpointConvertCmd) Run(a *app) error {
@@ -153,11 +165,7 @@ func (c *checkpointConvertCmd) Run(a *app) error {
 	if err != nil {
 		return usageError{err}
 	}
-	o := modelfmt.ReaderOptions{}
-	if len(c.Base) > 0 {
-		o.Base = modelfmt.BaseFiles(c.Base...)
-	}
-	src, _, err := convert.Open(c.From, o)
+	src, _, err := convert.Open(c.From, c.options(c.From))
 	if err != nil {
 		return host.CheckpointError(c.From, err)
 	}
@@ -188,11 +196,11 @@ type checkpointExtractCmd struct {
 	Path  string   `arg:"" help:"Checkpoint."`
 	Dir   string   `arg:"" help:"Folder to write to; made where there is none."`
 	Names []string `arg:"" optional:"" help:"Names or patterns of tensors and blobs; all without."`
-	Base  []string `help:"Checkpoint that this one is a delta of." placeholder:"FILE"`
+	baseFlag
 }
 
 func (c *checkpointExtractCmd) Run(a *app) error {
-	r, err := open(c.Path, c.Base)
+	r, err := c.open(c.Path)
 	if err != nil {
 		return err
 	}

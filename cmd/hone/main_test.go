@@ -22,8 +22,15 @@ var (
 
 func TestMain(m *testing.M) {
 	bundle = builtin.Main()
+	if os.Getenv(asCommand) != "" {
+		os.Exit(run(bundle, os.Args[1:], os.Stdout, os.Stderr))
+	}
 	os.Exit(m.Run())
 }
+
+// asCommand makes the test binary be the command itself, for tests that need a
+// process of its own.
+const asCommand = "HONE_TEST_AS_COMMAND"
 
 // hone runs the command in the test's process.
 func hone(t *testing.T, args ...string) (code int, stdout, stderr string) {

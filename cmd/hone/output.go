@@ -101,20 +101,26 @@ func (a *app) tell(asJSON bool, r *host.Result, err error) error {
 	return toldError{err}
 }
 
-// bytesBar returns a progress function that shows a bar on a terminal once the
-// work has taken a second.
+// bytesBar returns a progress function that shows a bar once the work has taken a
+// second; where no terminal is, a line now and then.
 func (a *app) bytesBar(what string) func(done, total int64) {
-	if !isTerminal(a.stderr) {
-		return nil
-	}
 	var bar *progressbar.ProgressBar
-	start := time.Now()
+	told := time.Now()
+	every := time.Second
+	tty := isTerminal(a.stderr)
 	var mu sync.Mutex
 	return func(done, total int64) {
 		mu.Lock()
 		defer mu.Unlock()
+		if !tty {
+			if time.Since(told) >= every {
+				told, every = time.Now(), 10*time.Second
+				fmt.Fprintf(a.stderr, "%s: %s of %s\n", what, bytesText(done), bytesText(total))
+			}
+			return
+		}
 		if bar == nil {
-			if time.Since(start) < time.Second {
+			if time.Since(told) < every {
 				return
 			}
 			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(what),
