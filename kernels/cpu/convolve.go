@@ -235,6 +235,21 @@ func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
 		})
 		return
 	}
+	if winograd(&g) {
+		sums := c.scratch(k.WinogradFilterLen(&g) * 4)
+		c.add(func(x *execution, tid, threads int) {
+			c0, c1, k0, k1 := 0, g.C, 0, g.K
+			if g.K > g.C {
+				k0, k1 = span(g.K, unit, tid, threads)
+			} else {
+				c0, c1 = span(g.C, 6, tid, threads)
+			}
+			if c0 < c1 && k0 < k1 {
+				k.WinogradBackwardFilter(&g, image(x), up(x), at[float32](x, dw), f32s(x.ptr(sums), k.WinogradFilterLen(&g)), c0, c1, k0, k1, &x.threads[tid].conv)
+			}
+		})
+		return
+	}
 	rows := g.R * g.S * g.C / g.Groups
 	c.add(func(x *execution, tid, threads int) {
 		i0, i1, k0, k1 := 0, rows, 0, kg

@@ -377,4 +377,6 @@ func convFile(g *gen) {
 	g.winogradInput()
 	g.winogradOutput()
 	g.winogradFilter()
+	g.winogradGrad()
+	g.winogradFilterGrad()
 }

@@ -227,3 +227,103 @@ func (g *gen) winogradFilter() {
 	g.VZEROUPPER()
 	g.RET()
 }
+
+// combineGrad is the transposed transform of two outputs along an axis:
+// d0, d0+d1, d0-d1, -d1.
+func (g *gen) combineGrad(i int, d0, d1, zero vec) vec {
+	switch i {
+	case 0:
+		return d0
+	case 1:
+		return g.add(d0, d1)
+	case 2:
+		return g.sub(d0, d1)
+	}
+	return g.sub(zero, d1)
+}
+
+// winogradGrad emits the transform of the gradient of 2x2 outputs, the
+// transpose of winogradOutput.
+func (g *gen) winogradGrad() {
+	g.Function("winogradGrad" + g.name)
+	g.Pragma("noescape")
+	g.signature("func(t *winoTile)", "winoTile")
+	t := g.Load(g.Param("t"), g.GP64())
+	n := g.GP64()
+	g.MOVQ(field(t, wgN), n)
+	zero := g.zeros()
+	g.vectors(n, func(c, mask reg.Register) {
+		var d [4]vec
+		for i := range d {
+			p := g.GP64()
+			g.MOVQ(field(t, wgOut+8*i), p)
+			g.ADDQ(field(t, wgY), p)
+			d[i] = g.loadMaybe(operand.Mem{Base: p, Index: c, Scale: 1}, mask)
+		}
+		out, step := g.GP64(), g.GP64()
+		g.MOVQ(field(t, wgM), out)
+		g.ADDQ(c, out)
+		g.MOVQ(field(t, wgStep), step)
+		var left, right vec
+		g.sixteen(out, step, func(i int, m operand.Mem) {
+			if i%4 == 0 {
+				left, right = g.combineGrad(i/4, d[0], d[2], zero), g.combineGrad(i/4, d[1], d[3], zero)
+			}
+			g.storeMaybe(g.combineGrad(i%4, left, right, zero), m, mask)
+		})
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// winogradFilterGrad emits the transposed transform of n filters, from 4x4
+// elements srcStep bytes apart to 3x3 dstStep bytes apart: m0+(m1+m2)/2,
+// (m1-m2)/2, (m1+m2)/2+m3 along each axis.
+func (g *gen) winogradFilterGrad() {
+	g.Function("winogradFilterGrad" + g.name)
+	g.Pragma("noescape")
+	g.SignatureExpr("func(dst, src *float32, dstStep, srcStep, n int)")
+	dst := g.Load(g.Param("dst"), g.GP64())
+	src := g.Load(g.Param("src"), g.GP64())
+	dstStep := g.Load(g.Param("dstStep"), g.GP64())
+	srcStep := g.Load(g.Param("srcStep"), g.GP64())
+	n := g.Load(g.Param("n"), g.GP64())
+	combine := func(m [4]vec) [3]vec {
+		half := g.f(0.5)
+		sum := g.mul(g.add(m[1], m[2]), half)
+		return [3]vec{g.add(m[0], sum), g.mul(g.sub(m[1], m[2]), half), g.add(sum, m[3])}
+	}
+	g.vectors(n, func(c, mask reg.Register) {
+		from := g.GP64()
+		g.MOVQ(src, from)
+		g.ADDQ(c, from)
+		// Along the rows first: three vectors of each of the four rows.
+		var rows [4][3]vec
+		var m [4]vec
+		g.sixteen(from, srcStep, func(i int, at operand.Mem) {
+			m[i%4] = g.loadMaybe(at, mask)
+			if i%4 == 3 {
+				rows[i/4] = combine(m)
+			}
+		})
+		to := g.GP64()
+		for s := range 3 {
+			w := combine([4]vec{rows[0][s], rows[1][s], rows[2][s], rows[3][s]})
+			g.MOVQ(dst, to)
+			g.ADDQ(c, to)
+			for range s {
+				g.ADDQ(dstStep, to)
+			}
+			for r := range 3 {
+				g.storeMaybe(w[r], operand.Mem{Base: to}, mask)
+				if r < 2 {
+					for range 3 {
+						g.ADDQ(dstStep, to)
+					}
+				}
+			}
+		}
+	})
+	g.VZEROUPPER()
+	g.RET()
+}

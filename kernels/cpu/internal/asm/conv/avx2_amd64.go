@@ -75,3 +75,9 @@ func winogradOutputAVX2(t *winoTile)
 
 //go:noescape
 func winogradFilterAVX2(dst *float32, src *float32, dstStep int, srcStep int, n int)
+
+//go:noescape
+func winogradGradAVX2(t *winoTile)
+
+//go:noescape
+func winogradFilterGradAVX2(dst *float32, src *float32, dstStep int, srcStep int, n int)

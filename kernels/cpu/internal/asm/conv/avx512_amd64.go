@@ -75,3 +75,9 @@ func winogradOutputAVX512(t *winoTile)
 
 //go:noescape
 func winogradFilterAVX512(dst *float32, src *float32, dstStep int, srcStep int, n int)
+
+//go:noescape
+func winogradGradAVX512(t *winoTile)
+
+//go:noescape
+func winogradFilterGradAVX512(dst *float32, src *float32, dstStep int, srcStep int, n int)

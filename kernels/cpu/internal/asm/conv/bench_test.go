@@ -62,6 +62,10 @@ func BenchmarkConv(b *testing.B) {
 				run("winograd-data", func() { k.WinogradData(&g, dyPad, packedData, dx, 0, pairs, 0, g.C, &ws) })
 				run("winograd-pack", func() { k.WinogradPack(packed, w, &g, 0, g.K, &ws) })
 			}
+			if g.Winograd() && g.C >= 32 {
+				sums := make([]float32, k.WinogradFilterLen(&g))
+				run("winograd-filter", func() { k.WinogradBackwardFilter(&g, x, dy, w, sums, 0, g.C, 0, g.K, &ws) })
+			}
 			run("filter", func() { k.BackwardFilter(&g, x, dy, w, false, 0, g.R*g.S*g.C, 0, g.K, &ws) })
 		}
 	}

@@ -21,6 +21,11 @@ func windowsFor(level isa.Level) *windows {
 				_, _ = dst[16*n-1], src[8*step+n-1]
 				winogradFilterAVX512(&dst[0], &src[0], 4*n, 4*step, n)
 			},
+			winogradGrad: winogradGradAVX512,
+			winogradFilterGrad: func(dst, src []float32, n, dstStep, srcStep int) {
+				_, _ = dst[8*dstStep+n-1], src[15*srcStep+n-1]
+				winogradFilterGradAVX512(&dst[0], &src[0], 4*dstStep, 4*srcStep, n)
+			},
 		}
 	case level >= isa.AVX2:
 		return &windows{
@@ -36,6 +41,11 @@ func windowsFor(level isa.Level) *windows {
 			winogradFilter: func(dst, src []float32, n, step int) {
 				_, _ = dst[16*n-1], src[8*step+n-1]
 				winogradFilterAVX2(&dst[0], &src[0], 4*n, 4*step, n)
+			},
+			winogradGrad: winogradGradAVX2,
+			winogradFilterGrad: func(dst, src []float32, n, dstStep, srcStep int) {
+				_, _ = dst[8*dstStep+n-1], src[15*srcStep+n-1]
+				winogradFilterGradAVX2(&dst[0], &src[0], 4*dstStep, 4*srcStep, n)
 			},
 		}
 	}

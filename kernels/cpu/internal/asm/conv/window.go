@@ -45,6 +45,9 @@ type windows struct {
 	winogradInput   func(*winoTile)
 	winogradOutput  func(*winoTile)
 	winogradFilter  func(dst, src []float32, n, step int) // 9 positions, step apart, to 16, n apart
+
+	winogradGrad       func(*winoTile)                                   // y to m
+	winogradFilterGrad func(dst, src []float32, n, dstStep, srcStep int) // 16 elements to 9 positions
 }
 
 // portableWindows is what they mean.
@@ -83,6 +86,8 @@ func portableWindows() *windows {
 		winogradInput:  winogradInputPortable,
 		winogradOutput: winogradOutputPortable,
 		winogradFilter: winogradFilterPortable,
+
+		winogradGrad: winogradGradPortable, winogradFilterGrad: winogradFilterGradPortable,
 	}
 	ws.depthwise[1] = eachChannel(func(w *window, x, y, c int) {
 		sum := float32(0)

@@ -70,6 +70,20 @@ func checkWinograd(t *testing.T, k *Kernels, g Geometry, rng *rand.Rand, ws *Wor
 	k.BackwardData(&g, dy, direct, NHWC(wantDX, g.N, g.H, g.W, g.C), 0, g.N*g.H, 0, g.C, ws)
 	k.WinogradData(&g, dy, packed, NHWC(dx, g.N, g.H, g.W, g.C), 0, g.N*((g.H+1)/2), 0, g.C, ws)
 	close(t, "dx", dx, wantDX, 9*g.K)
+
+	dw, wantDW, partsDW := random(rng, 9*g.C*g.K), make([]float32, 9*g.C*g.K), random(rng, 9*g.C*g.K)
+	up := NHWC(random(rng, g.N*oh*ow*g.K), g.N, oh, ow, g.K)
+	sums := random(rng, k.WinogradFilterLen(&g))
+	k.BackwardFilter(&g, x, up, wantDW, false, 0, 9*g.C, 0, g.K, ws)
+	k.WinogradBackwardFilter(&g, x, up, dw, sums, 0, g.C, 0, g.K, ws)
+	close(t, "dw", dw, wantDW, g.N*oh*ow)
+	k.WinogradBackwardFilter(&g, x, up, partsDW, sums, 0, g.C, 0, kCut, ws)
+	k.WinogradBackwardFilter(&g, x, up, partsDW, sums, 0, g.C, kCut, g.K, ws)
+	same(t, "dw by output channels", partsDW, dw)
+	half := rng.IntN(g.C + 1)
+	k.WinogradBackwardFilter(&g, x, up, partsDW, sums, half, g.C, 0, g.K, ws)
+	k.WinogradBackwardFilter(&g, x, up, partsDW, sums, 0, half, 0, g.K, ws)
+	same(t, "dw by input channels", partsDW, dw)
 }
 
 // close bounds the difference for operands of magnitude 1: an error of 2 units
@@ -100,16 +114,34 @@ func TestWinogradError(t *testing.T) {
 		k.Pack(packedDirect, w, &g, 0, g.K)
 		k.WinogradForward(&g, xPad, packed, NHWC(y, 1, g.H, g.W, g.K), Epilogue{}, 0, 3, 0, g.K, &ws)
 		k.Forward(&g, xPad, packedDirect, NHWC(direct, 1, g.H, g.W, g.K), Epilogue{}, 0, 6, 0, g.K, &ws)
-		var size, error, errorDirect float64
-		for i, v := range want {
-			size += v * v
-			error += (float64(y[i]) - v) * (float64(y[i]) - v)
-			errorDirect += (float64(direct[i]) - v) * (float64(direct[i]) - v)
+		relative := func(got []float32, want []float64) float64 {
+			var size, error float64
+			for i, v := range want {
+				size += v * v
+				error += (float64(got[i]) - v) * (float64(got[i]) - v)
+			}
+			return math.Sqrt(error / size)
 		}
-		error, errorDirect = math.Sqrt(error/size), math.Sqrt(errorDirect/size)
-		t.Logf("relative error %.2g, of the direct sum %.2g", error, errorDirect)
+		error := relative(y, want)
+		t.Logf("relative error %.2g, of the direct sum %.2g", error, relative(direct, want))
 		if error > 2e-6 {
 			t.Errorf("relative error %.2g", error)
+		}
+
+		// The filter's gradient adds up pixels, here 1,600 of them.
+		g.N, g.H, g.W, g.C = 4, 20, 20, 20
+		x, dy := random(rng, g.N*g.H*g.W*g.C), random(rng, g.N*g.H*g.W*g.K)
+		xPad = padded(NHWC(x, g.N, g.H, g.W, g.C), 1, 1, 1, 1)
+		wantDW := make([]float64, 9*g.C*g.K)
+		g.each(func(yi, xi, wi int) { wantDW[wi] += float64(x[xi]) * float64(dy[yi]) })
+		dw, directDW := make([]float32, len(wantDW)), make([]float32, len(wantDW))
+		up := NHWC(dy, g.N, g.H, g.W, g.K)
+		k.WinogradBackwardFilter(&g, xPad, up, dw, make([]float32, k.WinogradFilterLen(&g)), 0, g.C, 0, g.K, &ws)
+		k.BackwardFilter(&g, xPad, up, directDW, false, 0, 9*g.C, 0, g.K, &ws)
+		error = relative(dw, wantDW)
+		t.Logf("of the filter's gradient %.2g, of the direct sum %.2g", error, relative(directDW, wantDW))
+		if error > 2e-6 {
+			t.Errorf("relative error of the filter's gradient %.2g", error)
 		}
 	})
 }
