@@ -138,9 +138,10 @@ func (c *checkpointFlattenCmd) Run(a *app) error {
 
 type checkpointConvertCmd struct {
 	From  string   `arg:"" help:"Checkpoint, safetensors file (or index.json of a sharded one), or NumPy archive."`
-	To    string   `arg:"" help:"File to write: .hone, .safetensors or .npz."`
+	To    string   `arg:"" help:"File to write: .hone, .safetensors, .safetensors.index.json (with its shards beside it) or .npz."`
 	Map   []string `help:"Rename tensors: a pattern with * and the new name with $1, $2." placeholder:"FROM=TO" sep:"none"`
 	Drop  []string `help:"Leave tensors out that fit a pattern." placeholder:"PATTERN" sep:"none"`
+	Shard int64    `help:"Most bytes of a shard." default:"5000000000" placeholder:"BYTES"`
 	Loose bool     `help:"Let a rule fit nothing."`
 	JSON  bool     `name:"json" help:"The report as JSON."`
 	baseFlag
@@ -171,7 +172,7 @@ func (c *checkpointConvertCmd) Run(a *app) error {
 	}
 	defer src.Close()
 	done := a.bytesBar("converting")
-	rep, err := convert.Convert(a.ctx, src, c.To, convert.Options{Names: names, AllowIdle: c.Loose, Progress: done})
+	rep, err := convert.Convert(a.ctx, src, c.To, convert.Options{Names: names, AllowIdle: c.Loose, ShardBytes: c.Shard, Progress: done})
 	if err != nil {
 		return host.CheckpointError(c.From, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/hone-ml/hone/modelfmt"
 	"github.com/hone-ml/hone/modelfmt/npz"
@@ -22,6 +23,9 @@ type Options struct {
 	AllowIdle bool
 	// Role is given to tensors that have none, when a checkpoint is written.
 	Role string
+	// ShardBytes bounds a shard of a sharded safetensors file; 0 means
+	// [safetensors.DefaultShard].
+	ShardBytes int64
 	// Writer is for writing a checkpoint.
 	Writer modelfmt.WriterOptions
 	// Progress is told the bytes of the tensors; may be nil.
@@ -56,7 +60,11 @@ func Convert(ctx context.Context, src Source, path string, opts Options) (Report
 		err = t.toHone(path, pairs, opts, &report)
 	case Safetensors:
 		report.Lost = lost(src)
-		err = modelfmt.ReplaceFile(path, func(w io.Writer) error { return t.toSafetensors(w, pairs) })
+		if strings.HasSuffix(path, safetensors.IndexSuffix) {
+			err = safetensors.WriteSharded(path, src.Metadata(), t.tensors(pairs), opts.ShardBytes)
+		} else {
+			err = modelfmt.ReplaceFile(path, func(w io.Writer) error { return safetensors.Write(w, src.Metadata(), t.tensors(pairs)) })
+		}
 	case NPZ:
 		report.Lost = lost(src)
 		err = modelfmt.ReplaceFile(path, func(w io.Writer) error { return t.toNPZ(w, pairs) })
@@ -235,12 +243,12 @@ func (t *transfer) toHone(path string, pairs []Pair, opts Options, report *Repor
 	return w.Commit()
 }
 
-func (t *transfer) toSafetensors(w io.Writer, pairs []Pair) error {
+func (t *transfer) tensors(pairs []Pair) []safetensors.Tensor {
 	var list []safetensors.Tensor
 	for _, p := range pairs {
 		list = append(list, safetensors.Tensor{Info: p.To, Open: func() (io.Reader, error) { return t.open(p) }})
 	}
-	return safetensors.Write(w, t.src.Metadata(), list)
+	return list
 }
 
 func (t *transfer) toNPZ(w io.Writer, pairs []Pair) error {

@@ -127,6 +127,15 @@ func TestLibrariesReadOurFiles(t *testing.T) {
 		}
 		paths, want = append(paths, path), append(want, contents(t, src))
 	}
+	// Shards of any size have the same tensors, in files that the index names.
+	for _, size := range []int64{1, 300, 1 << 30} {
+		src := open(t, "../safetensors/testdata/all.safetensors")
+		path := filepath.Join(dir, fmt.Sprintf("s%d.safetensors.index.json", size))
+		if _, err := Convert(context.Background(), src, path, Options{ShardBytes: size}); err != nil {
+			t.Fatal(err)
+		}
+		paths, want = append(paths, path), append(want, contents(t, src))
+	}
 	out, err := exec.Command(py, append([]string{"../testdata/interchange.py", "dump"}, paths...)...).Output()
 	if err != nil {
 		t.Fatal(err)

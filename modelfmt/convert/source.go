@@ -24,9 +24,12 @@ const (
 	NPZ         Format = "npz"
 )
 
-// FormatOf tells the format that a path's ending asks for: .hone, .safetensors,
-// .npz.
+// FormatOf tells the format that a path's ending asks for: .hone, .safetensors or,
+// for shards and their index, .safetensors.index.json, and .npz.
 func FormatOf(path string) (Format, error) {
+	if strings.HasSuffix(path, safetensors.IndexSuffix) {
+		return Safetensors, nil
+	}
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".hone":
 		return Hone, nil
@@ -35,7 +38,7 @@ func FormatOf(path string) (Format, error) {
 	case ".npz":
 		return NPZ, nil
 	}
-	return "", &modelfmt.InputError{What: path, Detail: "its ending names no format; use .hone, .safetensors or .npz"}
+	return "", &modelfmt.InputError{What: path, Detail: "its ending names no format; use .hone, .safetensors, .safetensors.index.json or .npz"}
 }
 
 // Source is something that has tensors.
