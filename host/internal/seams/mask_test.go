@@ -146,7 +146,7 @@ func TestAMaskIsHeld(t *testing.T) {
 
 // A mask costs little in a checkpoint, and what it prunes is not stored.
 func TestMasksAreStoredSparsely(t *testing.T) {
-	text := replace(tangent, "units      = 4", "units      = 4096", "TRAIN", `
+	text := replace(tangent, "units      = 4", "units      = 4096", "DATA", "", "TRAIN", `
   epochs     = 1
   batch_size = 8
   optimizer "adam" {}`)

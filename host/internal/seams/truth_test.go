@@ -12,11 +12,13 @@ import (
 )
 
 // tangent is the network of several probes, as a user writes it: three columns,
-// a hidden layer, one number. TRAIN stands for what a probe trains it with.
+// a hidden layer, one number. TRAIN stands for what a probe trains it with, DATA
+// for what it says of the rows.
 const tangent = `
 data "csv" "rows" {
   path   = FILE
   target = "y"
+  DATA
 }
 model "tangent" {
   input "x" {
@@ -40,7 +42,16 @@ train {
 // toy returns the project of that network on rows.
 func toy(t *testing.T, training string, rows []example, o host.Options) *host.Project {
 	t.Helper()
-	return project(t, replace(tangent, "TRAIN", training), csvOf(rows), o)
+	return project(t, replace(tangent, "TRAIN", training, "DATA", ""), csvOf(rows), o)
+}
+
+// toySplit is toy with the last quarter of the rows for validation.
+func toySplit(t *testing.T, training string, rows []example, o host.Options) *host.Project {
+	t.Helper()
+	return project(t, replace(tangent, "TRAIN", training, "DATA", `split {
+    validation = 0.25
+    shuffle    = false
+  }`), csvOf(rows), o)
 }
 
 // example is one row of the toy data: inputs and what is to be predicted.
