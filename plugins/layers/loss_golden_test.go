@@ -2,6 +2,7 @@ package layers_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"testing"
@@ -50,6 +51,7 @@ func TestLossesEqualKeras(t *testing.T) {
 			config := c.Config
 			if c.After != "" { // the host takes what comes before the activation, as Keras does
 				config = plugintest.Config{"from_logits": true}
+				maps.Copy(config, c.Config)
 			}
 			for d, tolerance := range map[graph.DType]float64{graph.F32: near32, graph.F64: near64} {
 				output, target := c.Output.As(d), c.Target.Input(d)

@@ -75,6 +75,7 @@ def cases():
     yield case(s, "probabilities_certain", {}, np.array([0, 0, 2], np.int32), certain)
     yield case(s, "probabilities_not_normalized", {}, np.array([0, 1, 2], np.int32), unnormalized)
     yield case(s, "after_softmax", {}, labels, logits, "softmax")
+    yield case(s, "after_softmax_far", {}, np.array([2, 0, 1], np.int32), far, "softmax")
     yield case(s, "labels_as_column", {"from_logits": True}, labels[:, None], logits)
     yield case(s, "sequence", {"from_logits": True}, labels.reshape(2, 3), logits.reshape(2, 3, 4))
 
@@ -89,6 +90,8 @@ def cases():
     yield case(c, "probabilities_certain", {}, np.eye(3, dtype=np.float32)[[0, 0, 2]], certain)
     yield case(c, "probabilities_not_normalized", {}, np.eye(3, dtype=np.float32), unnormalized)
     yield case(c, "after_softmax", {}, one_hot, logits, "softmax")
+    yield case(c, "after_softmax_smoothed", {"label_smoothing": 0.1}, one_hot, logits, "softmax")
+    yield case(c, "after_softmax_far", {}, np.eye(3, dtype=np.float32)[[2, 0, 1]], far, "softmax")
 
     b = "binary_crossentropy"
     z = short("losses/binary", (6, 1), 4.0)
@@ -106,6 +109,9 @@ def cases():
                np.array([[100], [-100], [-1000], [1000]], np.float32))
     yield case(b, "probabilities_certain", {}, np.array([[0], [1], [0], [1]], np.float32), np.array([[1], [0], [0], [1]], np.float32))
     yield case(b, "after_sigmoid", {}, y, z, "sigmoid")
+    yield case(b, "after_sigmoid_three", {"label_smoothing": 0.2}, ys, zs, "sigmoid")
+    yield case(b, "after_sigmoid_far", {}, np.array([[0], [1], [0], [1]], np.float32),
+               np.array([[100], [-100], [-1000], [1000]], np.float32), "sigmoid")
 
     t, u = short("losses/target", (5, 3)), short("losses/guess", (5, 3))
     for kind in ("mean_squared_error", "mean_absolute_error", "huber"):
