@@ -206,7 +206,11 @@ func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, frozen [
 	if err != nil {
 		return nil, err
 	}
-	return autodiff.AddFlat(m, flat, "hone.flat")
+	f, err := autodiff.AddFlat(m, flat, "hone.flat")
+	if err != nil {
+		return nil, err
+	}
+	return useLogits(m, f)
 }
 
 // moved returns the places, in a flat forward function, of the parameters that a
