@@ -148,7 +148,7 @@ func (p *program) NewSession(pl kernels.Pool) (kernels.Session, error) {
 // execution is the memory of a program while it runs: one address for each slot.
 type execution struct {
 	program *program
-	arena   []byte
+	arena   arena
 	ptrs    []unsafe.Pointer
 	threads []threadState
 	inner   []*execution
@@ -170,14 +170,15 @@ type threadState struct {
 
 func newExecution(p *program) *execution {
 	x := &execution{
-		program: p, arena: alignedBytes(max(p.arena, 1)),
+		program: p,
 		ptrs: make([]unsafe.Pointer, len(p.slots)), threads: make([]threadState, p.backend.team.size),
 		nanos: make([]int64, len(p.code)),
 	}
+	x.arena = newArena(x, max(p.arena, 1))
 	for i, s := range p.slots {
 		switch s.kind {
 		case arenaSlot:
-			x.ptrs[i] = unsafe.Pointer(&x.arena[s.offset])
+			x.ptrs[i] = unsafe.Pointer(&x.arena.data[s.offset])
 		case constSlot:
 			x.ptrs[i] = unsafe.Pointer(&s.data[0])
 		}
@@ -189,6 +190,15 @@ func newExecution(p *program) *execution {
 		x.inner = append(x.inner, newExecution(q))
 	}
 	return x
+}
+
+// release gives back the memory of an execution that will not run again.
+func (x *execution) release() {
+	clear(x.ptrs)
+	x.arena.release()
+	for _, y := range x.inner {
+		y.release()
+	}
 }
 
 func (x *execution) ptr(s slot) unsafe.Pointer { return x.ptrs[s] }
@@ -390,6 +400,12 @@ func (s *session) Profile() []kernels.OpTime {
 }
 
 func (s *session) Close() error {
+	if !s.closed {
+		team := s.program.backend.team
+		team.mu.Lock() // until no thread runs the program
+		s.x.release()
+		team.mu.Unlock()
+	}
 	s.closed = true
 	s.values = nil
 	return nil
