@@ -150,16 +150,11 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 	}
 	targets := targetsOf(s)
 	if len(out.data.Transforms) > 0 {
-		names := slices.Clone(out.data.Targets)
-		for _, t := range targets {
-			if !slices.Contains(names, t) {
-				names = append(names, t)
-			}
-		}
 		var aside []string
 		if out.data.Weight != "" {
 			aside = []string{out.data.Weight}
 		}
+		names := feed.Targets(out.data, out.parts.Train.Schema(), targets)
 		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{Backend: be, Targets: names, Aside: aside, Seed: seed, ExactValues: p.o.exactValues()})
 		diags.Append(ds...)
 		if ds.HasErrors() {

@@ -42,26 +42,33 @@ type TargetBinding struct {
 	Classes []string `json:"classes,omitempty"`
 }
 
+// Targets returns the columns to predict: those of the data block, then those that
+// losses and metrics name; where there are none, the column called label or target.
+func Targets(d *spec.Data, columns data.Schema, named []string) []string {
+	names := slices.Clone(d.Targets)
+	for _, n := range named {
+		if n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) > 0 {
+		return names
+	}
+	for _, guess := range []string{"label", "target"} {
+		if columns.Index(guess) >= 0 {
+			return []string{guess}
+		}
+	}
+	return nil
+}
+
 // Bind decides how the columns of the training table feed the model; of its rows
 // it needs none, but for the dictionaries of strings. targets
 // are the columns that losses and metrics name beside those of the data block.
 func Bind(m *spec.Model, d *spec.Data, t *data.Table, targets []string) (*Binding, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	b := &Binding{Weight: d.Weight}
-	names := slices.Clone(d.Targets)
-	for _, n := range targets {
-		if n != "" && !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	if len(names) == 0 {
-		for _, guess := range []string{"label", "target"} {
-			if t.Column(guess) != nil {
-				names = []string{guess}
-				break
-			}
-		}
-	}
+	names := Targets(d, t.Schema(), targets)
 	at := "data." + d.Name
 	for _, n := range names {
 		tb, err := bindTarget(t, n)
