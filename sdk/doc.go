@@ -1,7 +1,8 @@
 // Package sdk is what the author of a hone plugin imports.
 //
 // A plugin offers components: layers, losses, metrics, initializers,
-// regularizers, constraints, optimizers, schedules and transforms. A component
+// regularizers, constraints, optimizers, schedules and transforms, and as the
+// exception [Opaque] computations. A component
 // is a struct whose tagged fields are its arguments and whose one method writes
 // a graph; it never sees a tensor. The smallest plugin is
 //
@@ -27,7 +28,7 @@
 // kinds, each in a file of its own; schema.go for the field tags; [Component]
 // for arguments that are themselves components. Optional powers are optional
 // interfaces, found when the component is described: [MultiInput],
-// [ExactMetric], [GlobalsOptimizer], [Perturber], [EvalParamser], [Fitter], [Taker], [Validator].
+// [ExactMetric], [GlobalsOptimizer], [Perturber], [EvalParamser], [Differentiable], [Fitter], [Taker], [Validator].
 //
 // A component must be pure: the same arguments and types give the same graph.
 // The host may trace it again at any time and compares the answers.

@@ -23,6 +23,7 @@ type Plugin struct {
 	Optimizers   Optimizers
 	Schedules    Schedules
 	Transforms   Transforms
+	Opaques      Opaques
 }
 
 // The components of a plugin, by kind.
@@ -52,11 +53,12 @@ const (
 	OptimizerKind   Kind = "optimizer"
 	ScheduleKind    Kind = "schedule"
 	TransformKind   Kind = "transform"
+	OpaqueKind      Kind = "opaque"
 )
 
 // Kinds lists all kinds in the order of the protocol.
 func Kinds() []Kind {
-	return []Kind{LayerKind, LossKind, MetricKind, InitializerKind, RegularizerKind, ConstraintKind, OptimizerKind, ScheduleKind, TransformKind}
+	return []Kind{LayerKind, LossKind, MetricKind, InitializerKind, RegularizerKind, ConstraintKind, OptimizerKind, ScheduleKind, TransformKind, OpaqueKind}
 }
 
 // KindFromProto returns the kind of that number, "" for none.
@@ -77,6 +79,8 @@ type component struct {
 	create func() any
 	schema *pluginpb.Component
 	fields []field
+	// opaques are those of the plugin, for what it traces.
+	opaques Opaques
 }
 
 func entries[T any](kind Kind, m map[string]func() T) []*component {
@@ -99,11 +103,12 @@ func (p *Plugin) components() ([]*component, error) {
 	all := slices.Concat(
 		entries(LayerKind, p.Layers), entries(LossKind, p.Losses), entries(MetricKind, p.Metrics),
 		entries(InitializerKind, p.Initializers), entries(RegularizerKind, p.Regularizers), entries(ConstraintKind, p.Constraints),
-		entries(OptimizerKind, p.Optimizers), entries(ScheduleKind, p.Schedules), entries(TransformKind, p.Transforms))
+		entries(OptimizerKind, p.Optimizers), entries(ScheduleKind, p.Schedules), entries(TransformKind, p.Transforms), entries(OpaqueKind, p.Opaques))
 	if len(all) == 0 {
 		return nil, fmt.Errorf("the plugin %q offers no component", p.Name)
 	}
 	for _, c := range all {
+		c.opaques = p.Opaques
 		if err := c.describe(); err != nil {
 			return nil, fmt.Errorf("plugin %q, %s %q: %w", p.Name, c.kind, c.typ, err)
 		}

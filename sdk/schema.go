@@ -87,10 +87,12 @@ func powersOf(v any) []string {
 	_, globals := v.(GlobalsOptimizer)
 	_, perturb := v.(Perturber)
 	_, eval := v.(EvalParamser)
+	_, gradient := v.(Differentiable)
 	add(exact, "exact")
 	add(globals, "partial", "combine", "finish")
 	add(perturb, "perturb")
 	add(eval, "eval_params")
+	add(gradient, "gradient")
 	return out
 }
 

@@ -34,6 +34,7 @@ func Register(s grpc.ServiceRegistrar, p Plugin) error {
 	}
 	pluginpb.RegisterPluginServer(s, &server{plugin: p, components: all})
 	pluginpb.RegisterTransformsServer(s, &transforms{components: all})
+	pluginpb.RegisterOpaquesServer(s, &opaques{components: all})
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 // trace answers one request. It never panics: an author's panic becomes a
 // diagnostic with the line that caused it.
 func (c *component) trace(req *pluginpb.TraceRequest) (resp *pluginpb.TraceResponse) {
-	t := &tracer{m: graph.NewModule()}
+	t := &tracer{m: graph.NewModule(), opaques: c.opaques}
 	defer func() {
 		r := recover()
 		switch {
@@ -109,6 +109,8 @@ func (t *tracer) component(kind Kind, v any, inputs []*pluginpb.Input) error {
 		return t.schedule(string(ScheduleKind), v.(Schedule))
 	case TransformKind:
 		return errors.New("transforms are fitted, not traced: the host must call Fit")
+	case OpaqueKind:
+		return errors.New("opaque components are computed, not traced: the host must call Compute")
 	}
 	return fmt.Errorf("unknown kind %q", kind)
 }

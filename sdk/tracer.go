@@ -22,7 +22,8 @@ type tracer struct {
 	needs    []need
 	traced   []subLayer
 	nesting  int
-	err      error // the first mistake that no builder could record
+	opaques  Opaques // of the plugin
+	err      error   // the first mistake that no builder could record
 }
 
 func (t *tracer) fail(err error) {

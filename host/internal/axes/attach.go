@@ -72,6 +72,9 @@ func (a *Axes) attachTo(param string, k key, name string) error {
 	q := a.params[k]
 	slot := func(s string, t graph.Type) []*axis {
 		k := key{graph.SlotRole, train.SlotName(param, s)}
+		if x := a.named[k]; x != nil && !shapeOf(x).Equal(t.Shape) {
+			k.name += "@" + name // another phase's optimizer calls another thing so
+		}
 		if a.named[k] == nil {
 			a.named[k] = leaves(t)
 		}
@@ -115,4 +118,12 @@ func (a *Axes) attachTo(param string, k key, name string) error {
 		}
 	}
 	return a.err
+}
+
+func shapeOf(axes []*axis) graph.Shape {
+	s := make(graph.Shape, len(axes))
+	for i, x := range axes {
+		s[i] = x.find().dim
+	}
+	return s
 }

@@ -79,6 +79,7 @@ func Assemble(ctx context.Context, h *plugin.Host, r Request) (*Assembly, diag.D
 	if a.diags.HasErrors() {
 		return nil, a.diags
 	}
+	a.pinOpaque()
 	if err := graph.Verify(a.m, graph.Limits{}); err != nil {
 		a.diags.Append(diag.Errorf("invalid_graph", "the assembled model is not valid: %v", err).
 			Hint("One of its plugins traces a graph that does not fit the others; hone graph show prints them."))
@@ -104,6 +105,23 @@ func (a *assembler) pin(kind sdk.Kind, t spec.TypeRef) {
 	}
 	a.pins[info.Name+info.SHA256] = true
 	a.out.Pins = append(a.out.Pins, info)
+}
+
+// pinOpaque marks the plugins whose opaque components the model computes with.
+func (a *assembler) pinOpaque() {
+	for _, ref := range plugin.Opaque(a.m) {
+		info, err := a.h.Pin(a.ctx, sdk.OpaqueKind, ref)
+		if err != nil {
+			a.diags.Append(diag.From(err)...)
+			return
+		}
+		i := slices.IndexFunc(a.out.Pins, func(p plugin.Info) bool { return p.Name == info.Name && p.SHA256 == info.SHA256 && p.Builtin == info.Builtin })
+		if i < 0 {
+			i = len(a.out.Pins)
+			a.out.Pins = append(a.out.Pins, info)
+		}
+		a.out.Pins[i].Needed = true
+	}
 }
 
 // placed is a layer that stands in the model.

@@ -54,6 +54,8 @@ type Options struct {
 	StartTimeout time.Duration
 	// CallTimeout bounds each call. Default 30 s.
 	CallTimeout time.Duration
+	// ComputeTimeout bounds each call of an opaque component. Default 10 min.
+	ComputeTimeout time.Duration
 	// Limits bound the modules that plugins answer with.
 	Limits graph.Limits
 }
@@ -77,6 +79,9 @@ func New(o Options) (*Host, error) {
 	}
 	if o.CallTimeout == 0 {
 		o.CallTimeout = 30 * time.Second
+	}
+	if o.ComputeTimeout == 0 {
+		o.ComputeTimeout = 10 * time.Minute
 	}
 	h := &Host{o: o, plugins: map[string]*instance{}, builtin: map[sdk.Kind]map[string]*instance{}, cache: map[string]*graph.Module{}}
 	for _, s := range o.Plugins {
@@ -178,6 +183,8 @@ type Info struct {
 	Source  Source // zero for a built-in
 	SHA256  string // of the bytes executed; "" where the plugin is linked in
 	Builtin bool
+	// Needed says of a plugin of a model that the model does not run without it.
+	Needed  bool
 	Schemas []*Schema
 }
 

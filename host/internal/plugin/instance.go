@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/sdk"
@@ -33,6 +34,7 @@ type instance struct {
 type connection interface {
 	pluginpb.PluginClient
 	pluginpb.TransformsClient
+	pluginpb.OpaquesClient
 	// explain turns the failure of a call into a diagnostic; dead says that the
 	// plugin must be considered gone.
 	explain(call string, err error) (d diag.Diagnostic, dead bool)
@@ -89,12 +91,17 @@ func (in *instance) start(ctx context.Context) (connection, error) {
 
 // call makes one call with a deadline and explains its failure.
 func call[Req, Resp any](ctx context.Context, in *instance, what string, f func(pluginpb.PluginClient, context.Context, Req) (Resp, error), req Req) (Resp, error) {
+	return callWithin(ctx, in, in.host.o.CallTimeout, what, f, req)
+}
+
+// callWithin is call with a deadline of its own.
+func callWithin[Req, Resp any](ctx context.Context, in *instance, limit time.Duration, what string, f func(pluginpb.PluginClient, context.Context, Req) (Resp, error), req Req) (Resp, error) {
 	var none Resp
 	c, err := in.connect(ctx)
 	if err != nil {
 		return none, err
 	}
-	limited, cancel := context.WithTimeout(ctx, in.host.o.CallTimeout)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	resp, err := f(c, limited, req)
 	if err == nil {

@@ -204,10 +204,16 @@ type tracing struct {
 	req    *pluginpb.TraceRequest
 	inputs []Input
 	depth  int
+	// foreign are the opaque components of other plugins among what was supplied.
+	foreign []string
 }
 
 // run asks the plugin until it needs nothing more, then links and checks.
 func (t *tracing) run(ctx context.Context) (*graph.Module, error) {
+	d, err := t.in.describe(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for range maxRounds {
 		resp, err := call(ctx, t.in, fmt.Sprintf("tracing the %s %q", t.schema.Kind, t.schema.Type),
 			func(c pluginpb.PluginClient, ctx context.Context, r *pluginpb.TraceRequest) (*pluginpb.TraceResponse, error) {
@@ -227,6 +233,9 @@ func (t *tracing) run(ctx context.Context) (*graph.Module, error) {
 		}
 		m, err := t.decode(resp)
 		if err != nil {
+			return nil, t.invalid(err)
+		}
+		if err := t.qualify(m, d); err != nil {
 			return nil, t.invalid(err)
 		}
 		if err := t.link(ctx, m); err != nil {
@@ -313,6 +322,7 @@ func (t *tracing) supply(ctx context.Context, needs []*pluginpb.Need) error {
 		if err != nil {
 			return below(arg, err)
 		}
+		t.supplied(m)
 		s := &pluginpb.Supplied{Need: n}
 		if s.Module, err = graph.MarshalFor(m, int(t.req.IrVersion)); err != nil {
 			return t.invalid(err)

@@ -16,10 +16,11 @@ import (
 type services struct {
 	pluginpb.PluginClient
 	pluginpb.TransformsClient
+	pluginpb.OpaquesClient
 }
 
 func newServices(c grpc.ClientConnInterface) services {
-	return services{pluginpb.NewPluginClient(c), pluginpb.NewTransformsClient(c)}
+	return services{pluginpb.NewPluginClient(c), pluginpb.NewTransformsClient(c), pluginpb.NewOpaquesClient(c)}
 }
 
 // FitTransform asks a transform what it needs to know of the training rows, or,
