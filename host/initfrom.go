@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hone-ml/hone/host/internal/diag"
@@ -30,17 +31,29 @@ func (r *run) initFrom(ctx context.Context, f *spec.InitFrom) error {
 		return fail(err)
 	}
 	defer src.Close()
+	// A name stands for the tensor of that name, and for all below it.
 	var rules []convert.Rule
+	below := func(name string) string { return name + ".**" }
 	for _, m := range f.Map {
 		rules = append(rules, convert.Rule{From: m.From, To: m.To})
 		if !strings.ContainsAny(m.From, "*") {
-			rules = append(rules, convert.Rule{From: m.From + ".**", To: m.To + ".$1"})
+			rules = append(rules, convert.Rule{From: below(m.From), To: m.To + ".$1"})
 		}
 	}
 	names, err := convert.NewNameMap(rules)
 	if err != nil {
 		return fail(err)
 	}
+	ordered := map[string]bool{}
+	names.Axes(func(name string) []int {
+		for _, a := range f.Axes {
+			if spec.MatchPath(a.Pattern, name) {
+				ordered[a.Pattern] = true
+				return a.Order
+			}
+		}
+		return nil
+	})
 	cut := cutLayers(r.p.spec.TheModel(), f.Cut)
 	var want []modelfmt.TensorInfo
 	roles := map[string]graph.Param{}
@@ -63,17 +76,35 @@ func (r *run) initFrom(ctx context.Context, f *spec.InitFrom) error {
 	lax := f.Strict != nil && !*f.Strict
 	// What the file holds beyond the model (slots, another head) is no mistake;
 	// what the model wants and the file lacks is one.
-	rep, err := convert.Match(src.Tensors(), want, names, convert.Strictness{AllowUnused: true, AllowMissing: lax, AllowMismatch: lax, AllowIdle: true}, false)
+	rep, err := convert.Match(src.Tensors(), want, names, convert.Strictness{AllowUnused: true, AllowMissing: lax, AllowMismatch: lax, AllowIdle: true}, true)
 	if err != nil {
 		return fail(err)
 	}
+	for _, m := range f.Map {
+		if !lax && slices.Contains(rep.IdleRules, m.From) && (strings.ContainsAny(m.From, "*") || slices.Contains(rep.IdleRules, below(m.From))) {
+			return fail(fmt.Errorf("the file has no tensor %q, nor any below it, which map renames to %q", m.From, m.To))
+		}
+	}
+	for _, a := range f.Axes {
+		if !lax && !ordered[a.Pattern] {
+			return fail(fmt.Errorf("the file has no tensor that becomes %q, of which axes says the order", a.Pattern))
+		}
+	}
 	var vals []train.Value
+	converted := 0
 	for _, p := range rep.Mapped {
-		b, err := p.Read(src)
+		q := roles[p.To.Name]
+		d, err := modelfmt.ParseDType(q.Type.DType.String())
 		if err != nil {
 			return fail(err)
 		}
-		q := roles[p.To.Name]
+		b, err := p.ReadAs(src, d)
+		if err != nil {
+			return fail(err)
+		}
+		if p.To.DType != d {
+			converted++
+		}
 		shape, _ := q.Type.Shape.Const()
 		vals = append(vals, train.Value{Role: q.Role, Name: q.Name, Tensor: &graph.Tensor{DType: q.Type.DType, Shape: shape, Data: b}})
 	}
@@ -99,7 +130,7 @@ func (r *run) initFrom(ctx context.Context, f *spec.InitFrom) error {
 		r.emit(WarningEvent{Diagnostics{diag.Warnf("init_from", "%d of %d parameters start anew: %s has no fitting tensor for them", n, len(want), f.Path.Raw).
 			Hint("They are %s.", strings.Join(first[:min(len(first), 12)], ", "))}})
 	}
-	r.emit(InitEvent{Path: f.Path.Raw, Taken: len(rep.Mapped), Missing: len(rep.Missing), Mismatched: len(rep.Mismatched), Unused: len(rep.Unused)})
+	r.emit(InitEvent{Path: f.Path.Raw, Taken: len(rep.Mapped), Missing: len(rep.Missing), Mismatched: len(rep.Mismatched), Unused: len(rep.Unused), Converted: converted})
 	return nil
 }
 
@@ -109,7 +140,8 @@ type InitEvent struct {
 	Taken      int    `json:"taken"`
 	Missing    int    `json:"missing"`
 	Mismatched int    `json:"mismatched"`
-	Unused     int    `json:"unused"` // tensors of the file that the model has no place for
+	Unused     int    `json:"unused"`    // tensors of the file that the model has no place for
+	Converted  int    `json:"converted"` // of those taken, floats of another type
 }
 
 // EventName returns init.

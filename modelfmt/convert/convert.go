@@ -3,8 +3,10 @@ package convert
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -137,6 +139,29 @@ func (p Pair) Read(src Source) ([]byte, error) {
 		return nil, err
 	}
 	return p.readAll(r)
+}
+
+// ReadAs is Read with the elements as type d: what [Match] mapped with castFloats
+// may be of another float type. Only to f32 and f64 can be converted; a float that
+// the type does not have is rounded to the nearest.
+func (p Pair) ReadAs(src Source, d modelfmt.DType) ([]byte, error) {
+	b, err := p.Read(src)
+	from := p.To.DType
+	if err != nil || from == d {
+		return b, err
+	}
+	if !isFloat(from) || d != modelfmt.F32 && d != modelfmt.F64 {
+		return nil, fmt.Errorf("tensor %q: %s does not become %s", p.From, from, d)
+	}
+	out := make([]byte, 0, p.To.Elements()*d.Size())
+	for ; len(b) > 0; b = b[from.Size():] {
+		if v := from.Float(b); d == modelfmt.F32 {
+			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(v)))
+		} else {
+			out = binary.LittleEndian.AppendUint64(out, math.Float64bits(v))
+		}
+	}
+	return out, nil
 }
 
 func (p Pair) readAll(r io.Reader) ([]byte, error) {

@@ -3,6 +3,7 @@ package convert
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -250,6 +251,50 @@ func TestRulesRefused(t *testing.T) {
 		if _, err := os.Stat(out); err == nil {
 			t.Error("a refused conversion left a file")
 		}
+	}
+}
+
+// TestReadAs has numbers of each type whose values in the others are known: one
+// and a third, the largest below two, a subnormal, infinity.
+func TestReadAs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.hone")
+	w, err := modelfmt.Create(path, modelfmt.WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	bits := map[modelfmt.DType][]byte{
+		modelfmt.BF16: le.AppendUint16(le.AppendUint16(nil, 0x3fab), 0xff80),            // 1.3359375, -Inf
+		modelfmt.F16:  le.AppendUint16(le.AppendUint16(nil, 0x3d55), 0x0001),            // 1.3330078125, 2^-24
+		modelfmt.F32:  le.AppendUint32(le.AppendUint32(nil, 0x3faaaaab), 0x3fffffff),    // 1.33333337, 2-2^-23
+		modelfmt.F64:  le.AppendUint64(le.AppendUint64(nil, 0x3ff5555555555555), 1<<63), // 4/3, -0
+		modelfmt.I32:  le.AppendUint32(le.AppendUint32(nil, 1), 2),
+	}
+	for d, b := range bits {
+		if err := w.AddTensor(modelfmt.TensorInfo{Name: d.String(), DType: d, Shape: []int{2}}, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	src := open(t, path)
+	for d, want := range map[modelfmt.DType][2]uint32{
+		modelfmt.BF16: {0x3fab0000, 0xff800000}, modelfmt.F16: {0x3faaa000, 0x33800000}, modelfmt.F32: {0x3faaaaab, 0x3fffffff}, modelfmt.F64: {0x3faaaaab, 0x80000000},
+	} {
+		p := Pair{From: d.String(), To: modelfmt.TensorInfo{Name: "x", DType: d, Shape: []int{2}}}
+		b, err := p.ReadAs(src, modelfmt.F32)
+		if err != nil || len(b) != 8 || le.Uint32(b) != want[0] || le.Uint32(b[4:]) != want[1] {
+			t.Errorf("%s becomes %x, %v", d, b, err)
+		}
+	}
+	wide := Pair{From: "f32", To: modelfmt.TensorInfo{Name: "x", DType: modelfmt.F32, Shape: []int{2}}}
+	if b, err := wide.ReadAs(src, modelfmt.F64); err != nil || le.Uint64(b) != 0x3ff5555560000000 {
+		t.Errorf("f32 becomes %x, %v", b, err)
+	}
+	whole := Pair{From: "i32", To: modelfmt.TensorInfo{Name: "x", DType: modelfmt.I32, Shape: []int{2}}}
+	if _, err := whole.ReadAs(src, modelfmt.F32); err == nil {
+		t.Error("integers become floats")
 	}
 }
 

@@ -33,7 +33,12 @@ type Rule struct {
 type NameMap struct {
 	rules []compiled
 	used  []int
+	axes  func(string) []int
 }
+
+// Axes makes the map reorder the axes of a tensor that no rule has reordered: f is
+// given its new name, and returns an order as [Rule.Permute] has it, or nil.
+func (m *NameMap) Axes(f func(name string) []int) { m.axes = f }
 
 type compiled struct {
 	Rule
@@ -132,6 +137,29 @@ func (m *NameMap) apply(info modelfmt.TensorInfo) (to modelfmt.TensorInfo, permu
 	if m == nil {
 		return to, nil, false, nil
 	}
+	to, permute, drop, err = m.rename(info)
+	if err != nil || drop {
+		return to, nil, drop, err
+	}
+	if permute == nil && m.axes != nil {
+		permute = m.axes(to.Name)
+	}
+	if permute == nil {
+		return to, nil, false, nil
+	}
+	if err := checkPermutation(permute); err != nil || len(permute) != len(info.Shape) {
+		return to, nil, false, &modelfmt.InputError{What: "tensor " + info.Name, Detail: fmt.Sprintf("its axes are to become %v, and its shape is %v", permute, info.Shape)}
+	}
+	to.Shape = make([]int, len(info.Shape))
+	for axis, from := range permute {
+		to.Shape[axis] = info.Shape[from]
+	}
+	return to, permute, false, nil
+}
+
+// rename finds the rule of a tensor.
+func (m *NameMap) rename(info modelfmt.TensorInfo) (to modelfmt.TensorInfo, permute []int, drop bool, err error) {
+	to = info
 	for i, r := range m.rules {
 		groups := r.re.FindStringSubmatch(info.Name)
 		if groups == nil {
@@ -144,15 +172,6 @@ func (m *NameMap) apply(info modelfmt.TensorInfo) (to modelfmt.TensorInfo, permu
 		if r.To != "" {
 			if to.Name, err = expand(r.To, groups); err != nil {
 				return to, nil, false, err
-			}
-		}
-		if r.Permute != nil {
-			if len(r.Permute) != len(info.Shape) {
-				return to, nil, false, &modelfmt.InputError{What: "tensor " + info.Name, Detail: fmt.Sprintf("rule %d permutes %d axes, and its shape is %v", i+1, len(r.Permute), info.Shape)}
-			}
-			to.Shape = make([]int, len(info.Shape))
-			for axis, from := range r.Permute {
-				to.Shape[axis] = info.Shape[from]
 			}
 		}
 		return to, r.Permute, false, nil

@@ -371,6 +371,13 @@ func (p *hclPrinter) initFrom(f *InitFrom) {
 			}
 			p.out.WriteString("}\n")
 		}
+		if len(f.Axes) > 0 {
+			p.out.WriteString("axes = {\n")
+			for _, a := range f.Axes {
+				p.raw(quote(a.Pattern), strings.ReplaceAll(fmt.Sprint(a.Order), " ", ", "))
+			}
+			p.out.WriteString("}\n")
+		}
 		p.texts("exclude", f.Exclude)
 		if f.Cut != "" {
 			p.text("cut", f.Cut)

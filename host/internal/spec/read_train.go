@@ -221,6 +221,15 @@ func (b *block) initFrom() *InitFrom {
 		}
 		f.Map = append(f.Map, Rename{p.key, to})
 	}
+	pairs, _ = n.pairs("axes")
+	for _, p := range pairs {
+		order, err := toCounts(p.value)
+		if err != nil {
+			n.fail(diag.Errorf("wrong_value", "The axes of %q %w", clip(p.key), err).At(p.at).In(n.path + ".axes"))
+			continue
+		}
+		f.Axes = append(f.Axes, Axes{p.key, order})
+	}
 	read(n, "exclude", &f.Exclude, toNames)
 	n.named("cut", "layer", &f.Cut)
 	readPtr(n, "strict", &f.Strict, toBool)

@@ -309,18 +309,28 @@ type EMA struct {
 	Decay float64
 }
 
-// InitFrom takes weights from a checkpoint.
+// InitFrom takes weights from a checkpoint, a safetensors file or a NumPy archive.
 type InitFrom struct {
 	Node
 	Path    Path
-	Map     []Rename // in order; the first that fits a parameter's path counts
+	Map     []Rename // in order; the first that fits a name of the file counts
+	Axes    []Axes   // of the model's parameters whose axes lie in another order in the file
 	Exclude []string // patterns, see MatchPath, of parameters that are not taken
 	Cut     string   // the layer at which the other model is cut: it and all after it are not taken
 	Strict  *bool    // nil is true: a parameter without a counterpart is an error
 }
 
-// Rename maps a path, or a part of one, in the checkpoint to one of the model.
+// Rename maps a name in the file, and all names below it, to a path of the model.
+// From may be any name; in it * stands for any characters without a dot and ** for
+// any characters, and $1, $2 in To for what they stood for.
 type Rename struct{ From, To string }
+
+// Axes says, of the parameters that a pattern fits (see MatchPath), which axis of
+// the file's tensor each of their axes is: [1, 0] transposes a matrix.
+type Axes struct {
+	Pattern string
+	Order   []int
+}
 
 // Phase is a stretch of training with its own settings; what is absent is Train's.
 type Phase struct {

@@ -1,7 +1,13 @@
 package spec
 
 import (
+	"fmt"
 	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/hone-ml/hone/host/internal/diag"
 )
@@ -275,13 +281,52 @@ func (v *validator) initFrom(t *Train) {
 	seen := newNames("entry for")
 	for _, r := range f.Map {
 		v.unique(seen, r.From, f.At("map"), path+".map")
-		for _, p := range []string{r.From, r.To} {
-			if !ValidPattern(p) {
-				v.fail(diag.Errorf("wrong_value", "%q is no path of a parameter or layer", clip(p)).
-					Hint("Write map = { \"OLD\" = \"NEW\" } with paths such as \"body.stage3\"."), f.At("map"), path+".map")
-			}
+		if why := r.wrong(); why != "" {
+			v.fail(diag.Errorf("wrong_value", "%s", why).
+				Hint("Write map = { \"OLD\" = \"NEW\" }: OLD is a name in the file, where * stands for any characters without a dot and ** for any, and NEW a path such as body.stage3, with $1, $2 for what the stars stood for."), f.At("map"), path+".map")
 		}
 	}
+	seen = newNames("entry for")
+	for _, a := range f.Axes {
+		v.unique(seen, a.Pattern, f.At("axes"), path+".axes")
+		v.patterns(f.Node, path, "axes", []string{a.Pattern})
+		order := slices.Sorted(slices.Values(a.Order))
+		if len(order) < 2 || !slices.Equal(order, upTo(len(order))) {
+			v.fail(diag.Errorf("wrong_value", "%v is no order of axes", a.Order).
+				Hint("Name each axis of the file's tensor once, from 0: [1, 0] transposes a matrix."), f.At("axes"), path+".axes")
+		}
+	}
+}
+
+func upTo(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// placeholder is what a star of Rename.From stood for.
+var placeholder = regexp.MustCompile(`\$([1-9][0-9]?)`)
+
+// wrong says what is wrong with a rename, if anything is.
+func (r Rename) wrong() string {
+	if r.From == "" || len(r.From) > 1024 || strings.ContainsFunc(r.From, unicode.IsControl) {
+		return fmt.Sprintf("%q is no name of a tensor", clip(r.From))
+	}
+	stars := strings.Count(strings.ReplaceAll(r.From, "**", "*"), "*")
+	for _, m := range placeholder.FindAllStringSubmatch(r.To, -1) {
+		if n, _ := strconv.Atoi(m[1]); n > stars {
+			return fmt.Sprintf("%s in %q stands for nothing: %q has %d stars", m[0], clip(r.To), clip(r.From), stars)
+		}
+	}
+	if stars > 0 && !placeholder.MatchString(r.To) {
+		return fmt.Sprintf("%q has stars, and %q says nothing of them: all that fit would get one name", clip(r.From), clip(r.To))
+	}
+	if to := placeholder.ReplaceAllString(r.To, "1"); strings.Contains(to, "*") || !ValidPattern(to) {
+		return fmt.Sprintf("%q is no path of a parameter or layer", clip(r.To))
+	}
+	return ""
 }
 
 func (v *validator) phase(p *Phase, path string) {

@@ -139,7 +139,8 @@ train {
   ema { decay = 0.999 }
   init_from {
     path    = "base.hone"
-    map     = { "z" = "a", "enc.**" = "s[0]" }
+    map     = { "z" = "a", "model/Enc-*.**" = "s[$1].$2" }
+    axes    = { "a.kernel" = [1, 0], "s[*].**.kernel" = [2, 3, 1, 0] }
     exclude = ["logits"]
     cut     = layer.both
     strict  = false

@@ -45,6 +45,8 @@ train {
   }
   ema { decay = 1 }
   init_from {
+    map     = { "" = "a", "b" = "B c", "c.*" = "c", "d.*" = "d.$2", "e" = "e.*" }
+    axes    = { "a" = [0, 2], "b" = [0], "c c" = [1, 0] }
     exclude = ["a..b"]
   }
   phase "one" {
