@@ -57,7 +57,7 @@ func (p *Project) Inspect(ctx context.Context) (*Inspection, error) {
 		in.Batch = DefaultBatchSize
 	}
 	t, err := train.New(ctx, pre.assembly.Program, train.Config{
-		Backend: be, Reference: reference.New(), BatchSize: in.Batch,
+		Backend: runs, Reference: reference.New(), BatchSize: in.Batch, Memory: p.o.Memory,
 		Step: train.StepConfig{ClipNorm: p.spec.Train.ClipNorm, ClipValue: p.spec.Train.ClipValue, Frozen: pre.assembly.Frozen},
 	})
 	if err != nil {

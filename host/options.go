@@ -47,6 +47,11 @@ type Options struct {
 	// lies on disk, in the folder of TMPDIR, and is read ahead of the steps that
 	// take it; results are the same to the bit. 0 takes half of what the machine has.
 	DataMemory int64
+	// Memory is the most bytes that a training step may take: parameters, slots,
+	// resident examples and intermediate values. Where it is short, activations
+	// are computed again on the way back instead of being kept; results are the
+	// same to the bit. 0 is no bound.
+	Memory int64
 	// Log takes what plugins and the run log; the zero Logger discards it.
 	Log zerolog.Logger
 }

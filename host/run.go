@@ -427,8 +427,8 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	r.state.BatchSize = r.batch
 	a := r.parts["train"]
 	cfg := train.Config{
-		Backend: r.be, Reference: reference.New(), Seed: r.state.Seed, BatchSize: r.batch,
-		NoShuffle: t.Shuffle != nil && !*t.Shuffle, Step: r.phases[0].step, Permutation: data.Permutation, Profile: r.o.Profile,
+		Backend: be, Reference: reference.New(), Seed: r.state.Seed, BatchSize: r.batch,
+		NoShuffle: t.Shuffle != nil && !*t.Shuffle, Step: r.phases[0].step, Permutation: data.Permutation, Profile: r.o.Profile, Memory: r.p.o.Memory,
 	}
 	if r.o.Resume != "" && r.state.Backend == backendName(r.be) {
 		cfg.Selection = r.state.Selection

@@ -94,6 +94,11 @@ type Options struct {
 	// gave it; nil lets the backend choose.
 	Selection map[string]string
 	Limits    Limits
+	// Memory bounds the bytes of parameters and intermediate values together;
+	// 0 is no bound. Where they would take more, a backend computes values again
+	// instead of keeping them, which changes no bit of any result, and refuses
+	// with a *LimitError that names the least possible where that is not enough.
+	Memory int64
 	// Opaque runs the opaque calls of the graph; nil refuses graphs with any.
 	Opaque OpaqueCaller
 	// Profile makes sessions measure each op (Session.Profile).

@@ -25,6 +25,7 @@ type specFlags struct {
 	Backend  string            `help:"Backend: cpu or reference." placeholder:"NAME"`
 	Threads  int               `help:"Threads; 0 takes all processors." placeholder:"N"`
 	NoPlugin bool              `name:"no-plugins" help:"Refuse to start any plugin."`
+	Memory   byteSize          `help:"Memory that a training step may take, such as 2GiB: what is cheap to compute again is not kept. Without it there is no bound." placeholder:"SIZE"`
 	dataFlags
 }
 
@@ -56,7 +57,7 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 func (f *specFlags) options(a *app) host.Options {
 	return host.Options{
 		Builtin: a.bundle, Plugins: f.Plugin, NoPlugins: f.NoPlugin, Vars: f.Var, VarFiles: f.VarFile, Env: os.LookupEnv,
-		Backend: f.Backend, Threads: f.Threads, DataMemory: int64(f.DataMemory), Log: a.log,
+		Backend: f.Backend, Threads: f.Threads, Memory: int64(f.Memory), DataMemory: int64(f.DataMemory), Log: a.log,
 	}
 }
 

@@ -188,6 +188,13 @@ func (l *lowering) build() error {
 				l.fuse(u, n)
 			}
 		}
+		if j, ok := l.r.after[i]; ok {
+			for k := range f.Nodes[j].NumOut {
+				for _, p := range l.producer(f.Nodes[j].Out+graph.ValueID(k), false) {
+					u.deps[p.root()] = true
+				}
+			}
+		}
 	}
 	for _, r := range f.Results {
 		v := l.root(r.Value)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 	"unsafe"
@@ -33,6 +34,7 @@ type program struct {
 	opaque  kernels.OpaqueCaller
 	profile bool
 	plan    kernels.Plan
+	levels  int // see rewriter
 }
 
 func compile(ctx context.Context, b *Backend, m *graph.Module, entry string, o kernels.Options) (*program, error) {
@@ -43,7 +45,25 @@ func compile(ctx context.Context, b *Backend, m *graph.Module, entry string, o k
 	if err != nil {
 		return nil, err
 	}
-	return lower(ctx, b, m, flat, o)
+	return lowerWithin(ctx, b, m, flat, o)
+}
+
+// lowerWithin lowers a function so that it takes at most o.Memory, with as
+// little recomputation as that needs.
+func lowerWithin(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options) (*program, error) {
+	least := int64(math.MaxInt64)
+	for level, levels := 0, 1; level <= levels; level++ {
+		p, err := lower(ctx, b, m, flat, o, level)
+		if err != nil {
+			return nil, err
+		}
+		need := p.plan.ParamBytes + p.arena
+		if o.Memory == 0 || need <= o.Memory {
+			return p, nil
+		}
+		least, levels = min(least, need), max(levels, p.levels)
+	}
+	return nil, &kernels.LimitError{What: "bytes of memory though all is computed again that can be", Got: least, Limit: o.Memory}
 }
 
 func viewOf(t graph.Type) kernels.View {

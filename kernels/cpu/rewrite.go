@@ -24,10 +24,11 @@ type rewriter struct {
 	consts map[graph.ValueID]*graph.Tensor // values known at compile time
 
 	reports []kernels.PassReport
+	levels  int // of recomputation that there are, where one was asked for
 }
 
-// rewrite applies the passes.
-func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat) (*rewriter, error) {
+// rewrite applies the passes; recompute is the level of passes.Recompute.
+func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, recompute int) (*rewriter, error) {
 	g := passes.New(m, from)
 	reports, err := passes.Run(ctx, g,
 		passes.Shapes{}, passes.DeadCode{}, passes.Fold{Eval: evalElementwise}, passes.Algebra{}, passes.Common{},
@@ -37,13 +38,17 @@ func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat) (*rewriter
 	}
 	r := newRewriter(g, nil)
 	r.maskMoments()
+	levels := 0
+	if recompute > 0 {
+		levels = passes.Recompute{}.Levels(g)
+	}
 	n := &near{}
-	last, err := passes.Run(ctx, g, passes.DeadCode{}, n)
+	last, err := passes.Run(ctx, g, passes.DeadCode{}, passes.Recompute{Level: recompute}, n)
 	if err != nil {
 		return nil, err
 	}
 	r = newRewriter(g, passes.Merge(reports, last...))
-	r.late = n.late
+	r.late, r.levels = n.late, levels
 	return r, nil
 }
 

@@ -19,8 +19,7 @@ type Writer struct {
 	consts map[graph.ValueID]*graph.Tensor
 	scope  string
 	body   *inline.Flat // of the node at hand
-	at     int          // the old node at hand
-	node   []int        // where each old node was written last
+	to     []graph.ValueID
 }
 
 // Visit says what stands for an old node, whose operands are args in the new
@@ -36,9 +35,10 @@ func Rewrite(g *Graph, visit Visit) error {
 			Nodes: make([]graph.Node, 0, len(g.Nodes)), Scopes: make([]string, 0, len(g.Nodes)),
 		},
 		Module: g.Module, bodies: map[int]*inline.Flat{}, consts: map[graph.ValueID]*graph.Tensor{},
-		def: make([]int, len(g.Params), len(g.Types)), node: make([]int, len(g.Nodes)),
+		def: make([]int, len(g.Params), len(g.Types)), to: make([]graph.ValueID, len(g.Types)),
 	}
-	to := make([]graph.ValueID, len(g.Types))
+	to := w.to
+	node := make([]int, len(g.Nodes)) // where each old node is now, -1 where it is gone
 	for i, p := range g.Params {
 		w.Func.Types[i], w.def[i], to[i] = p.Type, -1, graph.ValueID(i)
 	}
@@ -48,8 +48,8 @@ func Rewrite(g *Graph, visit Visit) error {
 		for j, a := range n.Args {
 			args[j] = to[a]
 		}
-		w.scope, w.body, w.at = g.Scopes[i], g.Bodies[i], i
-		w.node[i] = len(w.Func.Nodes)
+		w.scope, w.body = g.Scopes[i], g.Bodies[i]
+		before := len(w.Func.Nodes)
 		types := g.Types[n.Out : int(n.Out)+int(n.NumOut)]
 		out, err := visit(w, n, args, types)
 		if err != nil {
@@ -59,6 +59,9 @@ func Rewrite(g *Graph, visit Visit) error {
 			out = w.Typed(n.Op, n.Attrs, args, types)
 		}
 		copy(to[n.Out:int(n.Out)+int(n.NumOut)], out)
+		if node[i] = len(w.Func.Nodes) - 1; node[i] < before {
+			node[i] = -1
+		}
 	}
 	for _, r := range g.Results {
 		r.Value = to[r.Value]
@@ -66,7 +69,7 @@ func Rewrite(g *Graph, visit Visit) error {
 	}
 	after := map[int]int{}
 	for i, j := range g.After {
-		if a, b := w.node[i], w.node[j]; a < len(w.Func.Nodes) && b < a {
+		if a, b := node[i], node[j]; a >= 0 && b >= 0 {
 			after[a] = b
 		}
 	}
@@ -113,6 +116,9 @@ func (w *Writer) Typed(op graph.Op, a graph.Attrs, args []graph.ValueID, types [
 	}
 	return out
 }
+
+// New returns what stands for a value of the old graph.
+func (w *Writer) New(v graph.ValueID) graph.ValueID { return w.to[v] }
 
 // Constant adds a known value.
 func (w *Writer) Constant(t *graph.Tensor) graph.ValueID {

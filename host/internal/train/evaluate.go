@@ -2,11 +2,13 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -72,6 +74,9 @@ func (t *Trainer) evaluatePart(ctx context.Context, part *Part) (Sums, error) {
 		return Sums{}, err
 	}
 	e := &evaluation{t: t, part: part, whole: whole, params: params, stages: map[*compiled]*stage{}}
+	if err = e.fit(ctx); err != nil {
+		return Sums{}, err
+	}
 	if part.data.Source != nil {
 		err = e.staged(ctx)
 	} else {
@@ -96,11 +101,24 @@ type evaluation struct {
 	params map[string]string // what takes the place of parameters, as evalParams says
 	stages map[*compiled]*stage
 	built  *Built
+	batch  int64 // examples of a step
 }
 
-// batch is the number of examples of a step: evaluation has no use for small ones.
-func (e *evaluation) batch() int64 {
-	return min(max(e.t.cfg.BatchSize, 256), e.part.data.Examples)
+// fit chooses the number of examples of a step: evaluation has no use for small
+// ones, but must keep within the memory that the run may take.
+func (e *evaluation) fit(ctx context.Context) error {
+	e.batch = min(max(e.t.cfg.BatchSize, 256), e.part.data.Examples)
+	if e.t.cfg.Memory == 0 {
+		return nil
+	}
+	for {
+		_, err := e.compile(ctx, e.batch)
+		var short *kernels.LimitError
+		if e.batch <= 1 || !errors.As(err, &short) {
+			return err
+		}
+		e.batch = (e.batch + 1) / 2
+	}
 }
 
 func (e *evaluation) compile(ctx context.Context, size int64) (*compiled, error) {
@@ -133,7 +151,7 @@ func (e *evaluation) rename(size int64) (map[string]string, error) {
 // resident evaluates examples that lie on the device: many steps a call, or one
 // where each step's scores are wanted.
 func (e *evaluation) resident(ctx context.Context) error {
-	n, b := e.part.data.Examples, e.batch()
+	n, b := e.part.data.Examples, e.batch
 	for at := int64(0); at < n; {
 		size, steps := b, (n-at)/b
 		if steps == 0 {
@@ -168,7 +186,7 @@ func (e *evaluation) resident(ctx context.Context) error {
 
 // staged evaluates examples batch by batch as they are read.
 func (e *evaluation) staged(ctx context.Context) error {
-	r := newRing(ctx, e.part.data, nil, 0, e.batch())
+	r := newRing(ctx, e.part.data, nil, 0, e.batch)
 	defer r.close()
 	for at := int64(0); ; {
 		b, err := r.next(ctx)

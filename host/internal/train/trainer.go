@@ -42,7 +42,9 @@ type Config struct {
 	Step       StepConfig // Examples and Fields are filled in
 	Selection  map[string]string
 	Limits     kernels.Limits
-	Profile    bool
+	// Memory bounds the bytes that a step takes; see kernels.Options.
+	Memory  int64
+	Profile bool
 	// Permutation returns the order of an epoch's examples.
 	Permutation func(seed uint64, epoch, n int) []int64
 	// ExactBytes bounds the scores, targets and weights of an evaluation that are
@@ -538,7 +540,7 @@ func (t *Trainer) compile(ctx context.Context, name string, batch int64, build f
 	}
 	exec, err := t.cfg.Backend.Compile(ctx, built.Module, built.Entry, kernels.Options{
 		Mode: graph.Any, Symbols: map[string]int64{graph.BatchSymbol: batch}, Donate: built.Donate,
-		Selection: t.cfg.Selection, Limits: t.cfg.Limits, Profile: t.cfg.Profile,
+		Selection: t.cfg.Selection, Limits: t.cfg.Limits, Memory: t.cfg.Memory, Profile: t.cfg.Profile,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the step for a batch of %d: %w", batch, err)
