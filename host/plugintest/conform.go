@@ -25,12 +25,17 @@ type Case struct {
 	// NoGradient says that the component has none, or none that finite differences
 	// find, as where it rounds.
 	NoGradient bool
+	// Estimator says that a composite's own gradient differs from its body's on
+	// purpose, as a straight-through estimator's does. Finite differences then say
+	// nothing, and are not taken.
+	Estimator bool
 }
 
 // Conform checks components as strictly as the host can: the same request gives
 // the same graph, each time and in a fresh plugin; the graph keeps the IR's rules
 // and the kind's signatures; it runs for several batch sizes; it follows the
-// number of channels; its gradients equal finite differences.
+// number of channels; its gradients equal finite differences; a composite's own
+// gradient equals that of its body.
 func Conform(t *testing.T, p sdk.Plugin, cases ...Case) {
 	t.Helper()
 	ConformWith(t, []sdk.Plugin{p}, cases...)
@@ -131,6 +136,20 @@ func (k *Kit) differentiates(c Case) {
 	m, err := k.Trace(c.Kind, c.Type, c.Config, wide...)
 	if err != nil {
 		k.t.Logf("it does not take f64, so its gradients are not checked: %v", err)
+		return
+	}
+	apart := false
+	for _, g := range k.OwnGradients(m) {
+		if differs := !(g.Apart <= 1e-6); differs && !c.Estimator {
+			k.t.Errorf("%v; correct it, or set Estimator where that is meant", g)
+		} else if differs {
+			apart = true
+		}
+	}
+	if c.Estimator {
+		if !apart {
+			k.t.Errorf("every gradient is that of its body: Estimator is not needed")
+		}
 		return
 	}
 	for _, mode := range []graph.Mode{graph.Train, graph.Infer} {

@@ -43,6 +43,7 @@ func cases() []plugintest.Case {
 	add(sdk.LayerKind, "dropout", plugintest.Config{"rate": 0.3}, vector)
 	add(sdk.LayerKind, "embedding", plugintest.Config{"input_dim": 4, "output_dim": 3}, tensor(graph.I32, 5))
 	add(sdk.LayerKind, "reshape", plugintest.Config{"target_shape": []int{4, -1}}, image)
+	add(sdk.LayerKind, "simple_rnn", plugintest.Config{"units": 3}, tensor(graph.F32, 4, 2))
 	add(sdk.LayerKind, "flatten", nil, image)
 	add(sdk.LayerKind, "batch_norm", nil, image)
 	add(sdk.LayerKind, "layer_norm", plugintest.Config{"axis": []int{1, 3}}, image)
@@ -93,7 +94,7 @@ func cases() []plugintest.Case {
 		add(sdk.MetricKind, typ, nil, tensor(graph.F32), tensor(graph.F64, 1))
 	}
 	param := graph.T(graph.F32, 4, 3)
-	for _, typ := range []string{"constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform", "ones",
+	for _, typ := range []string{"constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform", "ones", "orthogonal",
 		"random_normal", "random_uniform", "truncated_normal", "variance_scaling", "zeros"} {
 		add(sdk.InitializerKind, typ, nil, param)
 	}
