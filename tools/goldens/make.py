@@ -10,7 +10,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 FAMILIES = ("layers", "activations", "initializers", "regularizers", "losses", "metrics", "optimizers", "schedules",
-            "training", "networks", "transforms")
+            "training", "seams", "networks", "transforms")
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LARGEST = 200_000  # bytes; a larger golden is too large to read in a review

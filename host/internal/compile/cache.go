@@ -105,7 +105,7 @@ func key(m *graph.Module, f *graph.Func, o kernels.Options) [32]byte {
 	h := sha256.New()
 	d := graph.FuncDigest(m, f)
 	h.Write(d[:])
-	fmt.Fprintf(h, "\n%v %v %v", o.Mode, o.Donate, o.Limits)
+	fmt.Fprintf(h, "\n%v %v %v %v", o.Mode, o.Donate, o.Limits, o.Memory)
 	for _, s := range slices.Sorted(maps.Keys(o.Symbols)) {
 		fmt.Fprintf(h, " %q=%d", s, o.Symbols[s])
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -68,6 +70,17 @@ func TestEqualFunctionsAreCompiledOnce(t *testing.T) {
 		}
 		if be.n != s.want {
 			t.Fatalf("%s by %v, %v: %d compilations, wanted %d", s.name, s.factor, s.o, be.n, s.want)
+		}
+	}
+}
+
+// Whoever adds an option says here and in key whether it tells executables apart.
+func TestEveryOptionIsThoughtOf(t *testing.T) {
+	known := []string{"Mode", "Frozen", "Symbols", "Donate", "Selection", "Limits", "Memory", "Opaque", "Profile"}
+	o := reflect.TypeFor[kernels.Options]()
+	for i := range o.NumField() {
+		if name := o.Field(i).Name; !slices.Contains(known, name) {
+			t.Errorf("does %s tell executables apart?", name)
 		}
 	}
 }

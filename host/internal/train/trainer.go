@@ -118,14 +118,8 @@ func (t *Trainer) initialize(ctx context.Context) error {
 		}
 	}
 	for _, q := range params {
-		if q.Decl != nil && q.Decl.Alias != "" {
-			k := key(q.Role, q.Name)
-			h, ok := t.vals.handles[key(q.Role, q.Decl.Alias)]
-			if !ok {
-				return fmt.Errorf("parameter %q shares the values of %q, which does not exist", q.Name, q.Decl.Alias)
-			}
-			t.vals.handles[k] = h
-			t.vals.types[k] = t.vals.types[key(q.Role, q.Decl.Alias)]
+		if name := storage(q); name != q.Name && !t.vals.has(q.Role, name) {
+			return fmt.Errorf("%s %q shares the values of %q, which does not exist", q.Role, q.Name, name)
 		}
 	}
 	for _, mode := range []graph.Mode{graph.Train, graph.Infer} {
