@@ -50,6 +50,9 @@ type PluginPin struct {
 	Source  string `json:"source,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
 	Builtin bool   `json:"builtin,omitempty"`
+	// Needed says that the model runs with the plugin alone: one of its components
+	// computes outside the graph.
+	Needed bool `json:"needed,omitempty"`
 }
 
 // Signature is what a model takes and gives.
@@ -283,7 +286,7 @@ func checkpointError(path string, err error) error {
 func pinsOf(infos []plugin.Info) []PluginPin {
 	out := []PluginPin{}
 	for _, i := range infos {
-		out = append(out, PluginPin{Name: i.Name, Version: i.Version, Source: i.Source.Address, SHA256: i.SHA256, Builtin: i.Builtin})
+		out = append(out, PluginPin{Name: i.Name, Version: i.Version, Source: i.Source.Address, SHA256: i.SHA256, Builtin: i.Builtin, Needed: i.Needed})
 	}
 	return out
 }

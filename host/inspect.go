@@ -56,6 +56,13 @@ func (p *Project) Inspect(ctx context.Context) (*Inspection, error) {
 	if in.Batch == 0 {
 		in.Batch = DefaultBatchSize
 	}
+	runs, h, err := computed(be, pre.assembly.Program.Module, false, p.plugins)
+	if err != nil {
+		return nil, diag.From(err)
+	}
+	if h != nil {
+		defer h.Close()
+	}
 	t, err := train.New(ctx, pre.assembly.Program, train.Config{
 		Backend: runs, Reference: reference.New(), BatchSize: in.Batch, Memory: p.o.Memory,
 		Step: train.StepConfig{ClipNorm: p.spec.Train.ClipNorm, ClipValue: p.spec.Train.ClipValue, Frozen: pre.assembly.Frozen},

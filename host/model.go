@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/feed"
+	"github.com/hone-ml/hone/host/internal/plugin"
 	"github.com/hone-ml/hone/host/internal/prep"
 	"github.com/hone-ml/hone/host/internal/spec"
 	"github.com/hone-ml/hone/host/internal/train"
@@ -19,12 +21,15 @@ import (
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
-// Model is an opened checkpoint. It needs none of the plugins that made it. Its
+// Model is an opened checkpoint. It needs none of the plugins that made it, but for
+// those of opaque components (PluginPin.Needed), which run while it does. Its
 // methods may be called from several goroutines, which take turns.
 type Model struct {
-	path string
-	be   kernels.Backend
-	s    *saved
+	path   string
+	be     kernels.Backend
+	s      *saved
+	runs   kernels.Backend // be, with what computes opaque components
+	opaque *plugin.Host    // nil for a model without
 
 	mu   sync.Mutex
 	pred *train.Predictor
@@ -43,7 +48,11 @@ func Open(path string, o Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{path: path, be: be, s: s}
-	if m.pred, err = train.NewPredictor(s.current(), be, "", s.run.Seed, s.values); err != nil {
+	if m.runs, err = m.compute(o); err != nil {
+		closeBackend(be)
+		return nil, err
+	}
+	if m.pred, err = train.NewPredictor(s.current(), m.runs, "", s.run.Seed, s.values); err != nil {
 		closeBackend(be)
 		return nil, checkpointError(path, err)
 	}
@@ -55,6 +64,9 @@ func (m *Model) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.pred.Close()
+	if m.opaque != nil {
+		err = errors.Join(err, m.opaque.Close())
+	}
 	closeBackend(m.be)
 	return err
 }
@@ -282,7 +294,7 @@ func (m *Model) Evaluate(ctx context.Context, path string, o Options) (*Evaluati
 	if a.Examples == 0 {
 		return nil, diag.Errorf("no_rows", "%s has no rows to evaluate", name)
 	}
-	tr, err := train.New(ctx, m.s.current(), train.Config{Backend: m.be, Reference: reference.New(), Seed: m.s.run.Seed, BatchSize: predictBatch})
+	tr, err := train.New(ctx, m.s.current(), train.Config{Backend: m.runs, Reference: reference.New(), Seed: m.s.run.Seed, BatchSize: predictBatch})
 	if err != nil {
 		return nil, err
 	}

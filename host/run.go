@@ -15,6 +15,7 @@ import (
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/feed"
+	"github.com/hone-ml/hone/host/internal/plugin"
 	"github.com/hone-ml/hone/host/internal/train"
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/reference"
@@ -81,6 +82,7 @@ type run struct {
 	locks      []*modelfmt.Lock
 	lockOf     map[string]*modelfmt.Lock
 	log        *os.File
+	opaque     *plugin.Host // computes opaque components; nil for a model without
 
 	epochs    int
 	phases    []phase
@@ -122,6 +124,9 @@ func (r *run) close() {
 	}
 	if r.trainer != nil {
 		_ = r.trainer.Close()
+	}
+	if r.opaque != nil {
+		_ = r.opaque.Close()
 	}
 	if r.rows != nil {
 		_ = r.rows.Close()
@@ -426,6 +431,10 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	}
 	r.state.BatchSize = r.batch
 	a := r.parts["train"]
+	be, err := r.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
 	cfg := train.Config{
 		Backend: be, Reference: reference.New(), Seed: r.state.Seed, BatchSize: r.batch,
 		NoShuffle: t.Shuffle != nil && !*t.Shuffle, Step: r.phases[0].step, Permutation: data.Permutation, Profile: r.o.Profile, Memory: r.p.o.Memory,
