@@ -72,7 +72,7 @@ func viewOf(t graph.Type) kernels.View {
 }
 
 // lower turns a flat function into a program.
-func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options) (*program, error) {
+func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options, recompute int) (*program, error) {
 	p := &program{backend: b, opaque: o.Opaque, profile: o.Profile}
 	for i, d := range o.Donate {
 		if d == -1 {
@@ -89,11 +89,12 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 		}
 	}
 	p.donate = slices.Clone(o.Donate)
-	r, err := rewrite(ctx, m, flat)
+	r, err := rewrite(ctx, m, flat, recompute)
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range r.out.Params {
+	p.levels = r.levels
 		p.params = append(p.params, viewOf(q.Type))
 		n, err := q.Type.Bytes(nil)
 		if err != nil {
