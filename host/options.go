@@ -1,7 +1,10 @@
 package host
 
 import (
+	"context"
+	"os/exec"
 	"runtime"
+	"strings"
 
 	"github.com/rs/zerolog"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/hone-ml/hone/host/internal/spec"
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/cpu"
+	"github.com/hone-ml/hone/kernels/process"
 	"github.com/hone-ml/hone/kernels/reference"
 	"github.com/hone-ml/hone/sdk"
 )
@@ -36,7 +40,8 @@ type Options struct {
 	Vars     []string
 	VarFiles []string
 	Env      func(string) (string, bool)
-	// Backend is cpu (the default) or reference.
+	// Backend is cpu (the default), reference, or the path of a backend's binary,
+	// one that calls process.ServeStdio: it then computes in a process of its own.
 	Backend string
 	// Engine, where not nil, is what computes instead, for several projects and
 	// models together.
@@ -102,8 +107,16 @@ func (o Options) bare() (kernels.Backend, error) {
 	case "reference":
 		return reference.New(), nil
 	}
+	if strings.ContainsAny(o.Backend, `/\\`) {
+		b, err := process.Start(context.Background(), exec.Command(o.Backend), process.Config{})
+		if err != nil {
+			return nil, diag.Errorf("backend", "the backend %s does not start: %w", o.Backend, err).
+				Hint("Give the path of a program that serves a backend with kernels/process.")
+		}
+		return b, nil
+	}
 	return nil, diag.Errorf("unknown_backend", "there is no backend %q", o.Backend).
-		Hint("%sThose known are cpu and reference; hone backend list shows them.", diag.DidYouMean(o.Backend, []string{"cpu", "reference"}))
+		Hint("%sThose known are cpu and reference, which hone backend list shows, and any by the path of its binary.", diag.DidYouMean(o.Backend, []string{"cpu", "reference"}))
 }
 
 func closeBackend(b kernels.Backend) {

@@ -11,7 +11,7 @@ type evalCmd struct {
 	Checkpoint string   `arg:"" help:"Checkpoint, *.hone."`
 	Data       string   `help:"File of rows with their targets, or a folder of MNIST-like files; without it the data that the checkpoint names." placeholder:"PATH"`
 	Var        []string `help:"Value of a variable of the recorded spec." placeholder:"NAME=VALUE" sep:"none"`
-	Backend    string   `help:"Backend: cpu or reference." placeholder:"NAME"`
+	Backend    string   `help:"Backend: cpu, reference, or the path of a backend's binary." placeholder:"NAME"`
 	Threads    int      `help:"Threads; 0 takes all processors." placeholder:"N"`
 	JSON       bool     `name:"json" help:"The result as JSON."`
 	dataFlags

@@ -13,7 +13,7 @@ type predictCmd struct {
 	Checkpoint string `arg:"" help:"Checkpoint, *.hone."`
 	Input      string `required:"" help:"Rows to predict: .npy, .npz, .csv, .jsonl or IDX." placeholder:"FILE"`
 	Output     string `help:"Where to: .npy or .npz (raw outputs), .csv or .jsonl; without it CSV on stdout." placeholder:"FILE"`
-	Backend    string `help:"Backend: cpu or reference." placeholder:"NAME"`
+	Backend    string `help:"Backend: cpu, reference, or the path of a backend's binary." placeholder:"NAME"`
 	Threads    int    `help:"Threads; 0 takes all processors." placeholder:"N"`
 }
 

@@ -22,7 +22,7 @@ type specFlags struct {
 	Var      []string          `help:"Value of a variable." placeholder:"NAME=VALUE" sep:"none"`
 	VarFile  []string          `help:"File of variables." placeholder:"FILE"`
 	Plugin   map[string]string `help:"Binary of a required plugin." placeholder:"NAME=PATH" mapsep:"none"`
-	Backend  string            `help:"Backend: cpu or reference." placeholder:"NAME"`
+	Backend  string            `help:"Backend: cpu, reference, or the path of a backend's binary." placeholder:"NAME"`
 	Threads  int               `help:"Threads; 0 takes all processors." placeholder:"N"`
 	NoPlugin bool              `name:"no-plugins" help:"Refuse to start any plugin."`
 	Memory   byteSize          `help:"Memory that a training step may take, such as 2GiB: what is cheap to compute again is not kept. Without it there is no bound." placeholder:"SIZE"`

@@ -213,4 +213,3 @@ func TestRandomNetworks(t *testing.T) {
 		t.Errorf("%d removals of %d channels are too few to say anything", cuts, removed)
 	}
 }
-

@@ -115,7 +115,9 @@ func (a *assembler) pinOpaque() {
 			a.diags.Append(diag.From(err)...)
 			return
 		}
-		i := slices.IndexFunc(a.out.Pins, func(p plugin.Info) bool { return p.Name == info.Name && p.SHA256 == info.SHA256 && p.Builtin == info.Builtin })
+		i := slices.IndexFunc(a.out.Pins, func(p plugin.Info) bool {
+			return p.Name == info.Name && p.SHA256 == info.SHA256 && p.Builtin == info.Builtin
+		})
 		if i < 0 {
 			i = len(a.out.Pins)
 			a.out.Pins = append(a.out.Pins, info)
