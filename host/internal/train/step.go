@@ -158,7 +158,7 @@ func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	if err := buildForward(p, m, graph.Train, cfg.Fields); err != nil {
 		return nil, err
 	}
-	forward, err := flatForward(ctx, m, graph.Train, cfg.Frozen)
+	forward, err := flatForward(ctx, m, graph.Train, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func BuildStep(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	res := s.call(grad)
 	s.b.SetScope(optimizerScope)
 	s.update(grad, s.trained(forward, wrt), res)
-	s.measure(s.joined(res))
+	s.measure(res)
 	s.advance()
 	return s.finish()
 }
@@ -197,20 +197,21 @@ const (
 // owner is the path of the layer that has the parameter.
 func owner(param string) string { return param[:max(strings.LastIndexByte(param, '.'), 0)] }
 
-// flatForward expands the forward function of a mode into one without modes.
-// Shapes stay symbolic, so that any batch size takes the same function.
-func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, frozen []string) (*graph.Func, error) {
-	flat, err := inline.Flatten(ctx, m, forwardName, kernels.Options{Mode: mode, Frozen: frozen}, func(f *graph.Func) bool {
-		return f.Composite != nil
+// flatForward expands the forward function of a mode into one without modes, for
+// one of the replicas where there are several. Shapes stay symbolic, so that any
+// batch size takes the same function.
+func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, cfg StepConfig) (*graph.Func, error) {
+	flat, err := inline.Flatten(ctx, m, forwardName, kernels.Options{Mode: mode, Frozen: cfg.Frozen}, func(f *graph.Func) bool {
+		return f.Composite != nil && (cfg.Replicas <= 1 || divides(m, f.Name))
 	})
 	if err != nil {
 		return nil, err
 	}
 	f, err := autodiff.AddFlat(m, flat, "hone.flat")
-	if err != nil {
-		return nil, err
+	if err != nil || cfg.Replicas <= 1 {
+		return f, err
 	}
-	return useLogits(m, f)
+	return spread(m, f, cfg.Replicas)
 }
 
 // moved returns the places, in a flat forward function, of the parameters that a
@@ -254,7 +255,7 @@ func BuildEval(ctx context.Context, p *Program, cfg StepConfig) (*Built, error) 
 	}
 	s := newStep(p, m, "hone.eval", cfg)
 	s.takeBatch(false)
-	forward, err := flatForward(ctx, m, graph.Infer, nil)
+	forward, err := flatForward(ctx, m, graph.Infer, StepConfig{})
 	if err != nil {
 		return nil, err
 	}
@@ -369,7 +370,7 @@ func (s *step) call(f *graph.Func) map[string]graph.Value {
 	out := s.apply(f, nil)
 	for _, r := range f.Results {
 		if r.Role == graph.StateRole {
-			s.write(r.Role, r.Name, s.joinState(out[key(r.Role, r.Name)]))
+			s.write(r.Role, r.Name, out[key(r.Role, r.Name)])
 		}
 	}
 	return out
