@@ -20,6 +20,7 @@ import (
 var bundle sdk.Bundle
 
 func TestMain(m *testing.M) {
+	backendBinary()
 	stranger()
 	bundle = builtin.Main()
 	os.Exit(m.Run())
