@@ -103,28 +103,15 @@ func solve(x float64, iterations int) float64 {
 	return y
 }
 
-// stranger is main for the test's binary where the host runs it as a plugin of
-// someone else's.
-func stranger() {
-	if os.Getenv(sdk.ChildEnv) != "" && os.Getenv(sdk.ServeEnv) == "" {
-		sdk.Serve(sdk.Plugin{
-			Name: "implicit", Version: "1.0.0",
-			Layers:  sdk.Layers{"implicit": func() sdk.Layer { return &implicitLayer{} }},
-			Opaques: sdk.Opaques{"solver": func() sdk.Opaque { return &solver{} }},
-		})
-		os.Exit(0)
-	}
-}
-
 func TestAnOpaqueSegmentWithGradient(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	acme := host.Options{Plugins: map[string]string{"acme": self}, Backend: "reference"}
+	theirs := host.Options{Plugins: map[string]string{"acme": self}, Backend: "reference"}
 	rows := examples(10)
 	p := func(trouble string) *host.Project {
-		return project(t, replace(implicit, "TROUBLE", trouble), csvOf(rows), acme)
+		return project(t, replace(implicit, "TROUBLE", trouble), csvOf(rows), theirs)
 	}
 	w := values(t, before(t, p("")))
 	whole, _, _ := train(t, p(""), host.TrainOptions{})
@@ -181,7 +168,7 @@ func TestAnOpaqueSegmentWithGradient(t *testing.T) {
 		}
 		return m.Predict(t.Context(), map[string]*host.Tensor{"x": x})
 	}
-	if p, err := ask(acme); err != nil {
+	if p, err := ask(theirs); err != nil {
 		t.Error(err)
 	} else if want := solve(w["hidden.bias"][0], 100)*k2[0] + solve(w["hidden.bias"][1], 100)*k2[1] + b2[0]; math.Abs(p.Outputs[0].Values.Float(0)-want) > 1e-6 {
 		t.Errorf("it predicts %v, wanted %v", p.Outputs[0].Values.Float(0), want)
