@@ -54,10 +54,11 @@ const maxValues = math.MaxInt32
 // node has been checked against its op's shape rule at these sizes; a symbol
 // without a value is an error. With nil Symbols types stay as they were traced.
 //
-// The node count of the expansion is compared with o.Limits.Nodes before
-// anything is expanded (*kernels.LimitError). Recursion is an error that names
-// the cycle. Of o, only Mode, Frozen, Symbols and Limits.Nodes are read. m is
-// not changed; attributes are shared with it.
+// The node count of the expansion, in which a call of a function without nodes
+// counts as one, is compared with o.Limits.Nodes before anything is expanded
+// (*kernels.LimitError). Recursion is an error that names the cycle. Of o, only
+// Mode, Frozen, Symbols and Limits.Nodes are read. m is not changed; attributes
+// are shared with it.
 func Flatten(ctx context.Context, m *graph.Module, entry string, o kernels.Options, keep Keep) (*Flat, error) {
 	f := m.Resolve(entry, o.Mode)
 	if f == nil {
@@ -81,8 +82,8 @@ func Flatten(ctx context.Context, m *graph.Module, entry string, o kernels.Optio
 	for v := range x.behind {
 		total = total.plus(x.sizes[v])
 	}
-	if total.overflow || total.values > maxValues {
-		return nil, &kernels.LimitError{What: "values after calls are expanded", Got: total.values, Limit: maxValues}
+	if total.overflow || max(total.values, total.nodes) > maxValues {
+		return nil, &kernels.LimitError{What: "values after calls are expanded", Got: max(total.values, total.nodes), Limit: maxValues}
 	}
 	if l := o.Limits.Nodes; l > 0 && total.nodes > l {
 		return nil, &kernels.LimitError{What: "nodes after calls are expanded", Got: total.nodes, Limit: l}
@@ -232,6 +233,8 @@ func (x *flattener) count(v visit, stack []*graph.Func) (size, error) {
 			total = total.plus(own)
 			continue
 		}
+		// A call of a function without nodes takes time to expand, too.
+		inner.nodes = max(inner.nodes, 1)
 		total = total.plus(inner)
 	}
 	x.sizes[v] = total

@@ -228,6 +228,36 @@ func TestFlattenChecksLimitsBeforeExpanding(t *testing.T) {
 	}
 }
 
+// Calls of functions that hold nothing are counted: expanding them takes time.
+func TestFlattenCountsCallsOfEmptyFunctions(t *testing.T) {
+	for _, params := range []int{0, 1} {
+		empty := func(n int) *graph.Module {
+			m := doubling(n)
+			for _, f := range m.Funcs {
+				if len(f.Nodes) == 1 {
+					f.Nodes, f.Types, f.Results[0].Value = nil, f.Types[:1], 0
+				}
+				if params == 0 {
+					f.Params, f.Results, f.Types = nil, nil, nil
+					for i := range f.Nodes {
+						f.Nodes[i].Args, f.Nodes[i].Out, f.Nodes[i].NumOut = nil, 0, 0
+					}
+				}
+			}
+			return m
+		}
+		for _, o := range []kernels.Options{{Limits: kernels.Limits{Nodes: 1000}}, {}} {
+			var limit *kernels.LimitError
+			if _, err := Flatten(context.Background(), empty(100), "f0", o, nil); !errors.As(err, &limit) {
+				t.Errorf("%d parameters, %+v: %v", params, o.Limits, err)
+			}
+		}
+		if f, err := Flatten(context.Background(), empty(5), "f0", kernels.Options{Limits: kernels.Limits{Nodes: 32}}, nil); err != nil || len(f.Nodes) != 0 {
+			t.Errorf("%d parameters: 32 calls of an empty function with a limit of 32: %v", params, err)
+		}
+	}
+}
+
 func TestFlattenRefusesBadModules(t *testing.T) {
 	edit := func(change func(m *graph.Module)) *graph.Module {
 		m := doubling(3)
