@@ -14,11 +14,9 @@ import (
 // its mask from what the relu gave. Kept, such a value would be written,
 // occupy memory until then, and be read; made again, it costs an op in a loop
 // that reads its operand in any case.
-type near struct {
-	late map[int]bool // nodes of the result that must not join the loop of their operand
-}
+type near struct{}
 
-func (*near) Name() string { return "computed where read" }
+func (near) Name() string { return "computed where read" }
 
 // farAway is the distance, in nodes, from which a value is made again.
 const farAway = 64
@@ -28,8 +26,8 @@ var cheapOps = map[graph.Op]bool{
 	graph.OpAdd: true, graph.OpSub: true, graph.OpMul: true, graph.OpMax: true, graph.OpMin: true, graph.OpNeg: true, graph.OpAbs: true, graph.OpCompare: true,
 }
 
-func (p *near) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) {
-	p.late = map[int]bool{}
+func (near) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) {
+	late := map[int]bool{} // nodes of the result that must not join the loop of their operand
 	def := g.Definers()
 	elementwise := func(i int) bool { return g.Nodes[i].Op.Def().Class == graph.Elementwise }
 	users := make([][]int, len(g.Types))
@@ -101,7 +99,7 @@ func (p *near) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) 
 			}
 		}
 		if stored[v] {
-			p.late[len(w.Func.Nodes)] = true
+			late[len(w.Func.Nodes)] = true
 		}
 		count++
 		copies[d], at[d] = w.Typed(n.Op, n.Attrs, args, []graph.Type{g.Types[n.Out]})[0], user
@@ -118,11 +116,12 @@ func (p *near) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) 
 			}
 		}
 		if v, ok := whole(i); ok && stored[v] && def[v] >= 0 && wanted(def[v], i) {
-			p.late[len(w.Func.Nodes)] = true
+			late[len(w.Func.Nodes)] = true
 		}
 		out := w.Typed(n.Op, n.Attrs, args, types)
 		copy(to[n.Out:], out)
 		return out, nil
 	})
+	g.Late = late
 	return []kernels.Count{{What: "values", N: count}}, err
 }

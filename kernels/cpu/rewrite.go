@@ -27,6 +27,11 @@ type rewriter struct {
 	levels  int // of recomputation that there are, where one was asked for
 }
 
+// earlyBytes is how much the gradients must take for the updates to follow them at
+// once: less stays in the cache until the end of the step, where all updates
+// share few meetings of the threads.
+const earlyBytes = 8 << 20
+
 // rewrite applies the passes; recompute is the level of passes.Recompute.
 func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, recompute int) (*rewriter, error) {
 	g := passes.New(m, from)
@@ -38,23 +43,26 @@ func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, recompute 
 	}
 	r := newRewriter(g, nil)
 	r.maskMoments()
+	last, err := passes.Run(ctx, g, passes.DeadCode{}, near{}, passes.EarlyUpdates{MinBytes: earlyBytes})
+	if err != nil {
+		return nil, err
+	}
 	levels := 0
 	if recompute > 0 {
 		levels = passes.Recompute{}.Levels(g)
 	}
-	n := &near{}
-	last, err := passes.Run(ctx, g, passes.DeadCode{}, passes.Recompute{Level: recompute}, n)
+	again, err := passes.Run(ctx, g, passes.Recompute{Level: recompute})
 	if err != nil {
 		return nil, err
 	}
-	r = newRewriter(g, passes.Merge(reports, last...))
-	r.late, r.levels = n.late, levels
+	r = newRewriter(g, passes.Merge(reports, append(last, again...)...))
+	r.levels = levels
 	return r, nil
 }
 
 func newRewriter(g *passes.Graph, reports []kernels.PassReport) *rewriter {
 	return &rewriter{
-		module: g.Module, out: g.Func, body: g.Bodies, after: g.After, def: g.Definers(), scopes: g.Scopes, consts: g.Constants(),
+		module: g.Module, out: g.Func, body: g.Bodies, after: g.After, late: g.Late, def: g.Definers(), scopes: g.Scopes, consts: g.Constants(),
 		reports: reports,
 	}
 }

@@ -18,6 +18,9 @@ type Graph struct {
 	// before it though it reads none of its results: what is computed again
 	// must not be computed at once.
 	After map[int]int
+	// Late holds the nodes that must not be computed together with what they
+	// read, which would make them wait in memory.
+	Late map[int]bool
 	// Module holds the constants that nodes refer to.
 	Module *graph.Module
 }

@@ -375,3 +375,61 @@ func TestRecomputeLeavesWhatDrawsOrCallsAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestEarlyUpdatesFollowTheirGradients(t *testing.T) {
+	write := func(clip bool) func(b *graph.Builder) {
+		return func(b *graph.Builder) {
+			x := b.Input("x", graph.T(graph.F32, 8, 8))
+			var ins, weights, grads []graph.Value
+			for i := range 4 {
+				w := b.Input(fmt.Sprintf("w%d", i), graph.T(graph.F32, 8, 8))
+				ins, weights = append(ins, x), append(weights, w)
+				x = x.MatMul(w).Tanh()
+			}
+			dy := x
+			for i := 3; i >= 0; i-- {
+				grads = append(grads, ins[i].Transpose(1, 0).MatMul(dy))
+				if i > 0 {
+					dy = dy.MatMul(weights[i].Transpose(1, 0))
+				}
+			}
+			scale := b.Input("rate", graph.Scalar(graph.F32)).Neg()
+			if clip {
+				sum := grads[0].Sum()
+				for _, d := range grads[1:] {
+					sum = sum.Add(d.Square().Sum())
+				}
+				scale = scale.Mul(sum.Rsqrt())
+			}
+			for i, d := range grads {
+				b.Output(fmt.Sprintf("now%d", i), weights[3-i].Add(d.Mul(scale.BroadcastTo(d.Dims()...))))
+			}
+		}
+	}
+	for _, clip := range []bool{false, true} {
+		g := made(t, write(clip))
+		apply(t, g, Shapes{})
+		args := random(g, false)
+		want := evaluate(t, g, args)
+		apply(t, g, EarlyUpdates{})
+		sameBits(t, "early updates", evaluate(t, g, args), want)
+		def := g.Definers()
+		first, last := 0, 0
+		for i := range g.Nodes {
+			if g.Nodes[i].Op == graph.OpDot {
+				last = i
+			}
+		}
+		for _, r := range g.Results {
+			if def[r.Value] < last {
+				first++
+			}
+		}
+		if want := map[bool]int{false: 3, true: 0}[clip]; first != want {
+			t.Errorf("clip %v: %d updates stand before the last product, wanted %d", clip, first, want)
+		}
+		if n := apply(t, g, EarlyUpdates{MinBytes: 1 << 20}); n != 0 {
+			t.Errorf("%d nodes moved for few bytes", n)
+		}
+	}
+}

@@ -73,7 +73,13 @@ func Rewrite(g *Graph, visit Visit) error {
 			after[a] = b
 		}
 	}
-	g.Func, g.Bodies, g.After = w.Func, w.bodies, after
+	late := map[int]bool{}
+	for i := range g.Late {
+		if a := node[i]; a >= 0 {
+			late[a] = true
+		}
+	}
+	g.Func, g.Bodies, g.After, g.Late = w.Func, w.bodies, after, late
 	return nil
 }
 
