@@ -271,6 +271,20 @@ func TestTwoRunsDoNotWriteOneCheckpoint(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsNoCheckpointIsNotReplaced(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "thesis.txt")
+	if err := os.WriteFile(out, []byte("years of work"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := load(t, digits("1", ""), Options{}).Train(context.Background(), TrainOptions{Out: out})
+	if err == nil || !strings.Contains(err.Error(), "thesis.txt exists") {
+		t.Errorf("got %v", err)
+	}
+	if text, err := os.ReadFile(out); err != nil || string(text) != "years of work" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}
+
 func TestBadInputSaysWhatAndWhere(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
 		{"unknown layer", `layer "dense" "hidden"`, `layer "dens" "hidden"`, `Did you mean "dense"`},

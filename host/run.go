@@ -373,6 +373,10 @@ func (r *run) open() error {
 		}
 		r.locks = append(r.locks, l)
 		r.lockOf[path] = l
+		if st, err := os.Stat(path); err == nil && st.Size() > 0 && !IsCheckpoint(path) {
+			return diag.Errorf("not_a_checkpoint", "%s exists and is no checkpoint, so it is not replaced", path).
+				Hint("Give another path, or remove the file.")
+		}
 	}
 	r.monitor = "val_loss"
 	if r.parts["validation"] == nil {

@@ -9,9 +9,13 @@ type dataCmd struct {
 }
 
 type dataShowCmd struct {
-	Path string `arg:"" help:"CSV, JSON lines, NumPy or IDX file."`
+	Path string `arg:"" help:"CSV, JSON lines, Parquet, Arrow, NumPy or IDX file, or a folder of IDX files."`
 }
 
 func (c *dataShowCmd) Run(a *app) error {
-	return host.DescribeData(a.ctx, c.Path, a.stdout, width(a.stdout))
+	limit := 0 // a pipe takes lines of any length
+	if isTerminal(a.stdout) {
+		limit = width(a.stdout)
+	}
+	return host.DescribeData(a.ctx, c.Path, a.stdout, limit)
 }

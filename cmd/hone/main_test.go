@@ -138,6 +138,8 @@ func TestEventsHaveTheDocumentedFields(t *testing.T) {
 		{[]string{"graph", "show", out, "--passes", "--batch", "7"}, "common subexpressions"},
 		{[]string{"graph", "show", filepath.Join("..", "..", "examples", "digits"), "--passes"}, "operands overwritten"},
 		{[]string{"checkpoint", "convert", out, filepath.Join(dir, "w.safetensors")}, "tensors"},
+		{[]string{"checkpoint", "convert", out, filepath.Join(dir, "w.npz")}, "tensors"},
+		{[]string{"plugin", "list", "--args"}, `= "glorot_uniform" `},
 		{[]string{"checkpoint", "extract", out, filepath.Join(dir, "x"), "hidden.kernel"}, "hidden.kernel"},
 	} {
 		if code, stdout, stderr := hone(t, c.args...); code != 0 || !strings.Contains(stdout, c.want) {
@@ -168,6 +170,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"--nonsense"}, 2, "unknown flag"},
 		{[]string{"train", bad}, 2, "bad.hone.hcl"},
 		{[]string{"train", filepath.Join(dir, "absent")}, 2, "no such file"},
+		{[]string{"train", filepath.Join("..", "..", "examples", "digits"), "--profile", filepath.Join(dir, "absent", "p")}, 2, "no folder"},
 		{[]string{"eval", filepath.Join(dir, "absent.hone")}, 1, "absent.hone"},
 		{[]string{"fmt", "--check", ugly}, 3, "not formatted"},
 		{[]string{"predict", "x.hone", "--input", "y.csv", "--output", "z.pdf"}, 2, ".jsonl"},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/hone-ml/hone/host"
 )
@@ -35,7 +37,7 @@ func (c *pluginListCmd) Run(a *app) error {
 				def := "required"
 				switch {
 				case q.Default != nil:
-					def = fmt.Sprint("= ", q.Default)
+					def = "= " + valueText(q.Default)
 				case q.Optional:
 					def = "optional"
 				}
@@ -45,4 +47,21 @@ func (c *pluginListCmd) Run(a *app) error {
 	}
 	table(a.stdout, rows)
 	return nil
+}
+
+// valueText writes a default as a spec would.
+func valueText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return strconv.Quote(v)
+	case []any:
+		var parts []string
+		for _, e := range v {
+			parts = append(parts, valueText(e))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case fmt.Stringer: // a component
+		return strconv.Quote(v.String())
+	}
+	return fmt.Sprint(v)
 }

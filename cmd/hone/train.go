@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
@@ -84,6 +85,12 @@ func (c *trainCmd) Run(a *app) error {
 	p, err := c.load(a)
 	if err != nil {
 		return a.tell(c.JSON, nil, err)
+	}
+	if dir := filepath.Dir(c.Profile); c.Profile != "" {
+		// Said before the training, not after.
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return a.tell(c.JSON, nil, usageError{fmt.Errorf("--profile %s: there is no folder %s", c.Profile, dir)})
+		}
 	}
 	view := &progress{a: a, json: c.JSON, tty: isTerminal(a.stderr)}
 	r, err := p.Train(a.ctx, host.TrainOptions{Out: c.Out, Resume: c.Resume, Seed: c.Seed, Events: view.event, Profile: c.Profile != ""})

@@ -237,8 +237,9 @@ func NewWriter(w io.Writer) *Writer { return &Writer{zip.NewWriter(w)} }
 
 // Add writes one array from its dense bytes, little endian and row-major.
 func (w *Writer) Add(info modelfmt.TensorInfo, data io.Reader) error {
-	// Whoever unpacks the archive gets files of these names.
-	if !fs.ValidPath(info.Name) || strings.ContainsAny(info.Name, `\:`) {
+	// Whoever unpacks the archive gets files of these names. A colon is refused where it
+	// would follow a drive's letter; hone's own slots and states have one further on.
+	if n := info.Name; !fs.ValidPath(n) || strings.Contains(n, `\`) || len(n) > 1 && n[1] == ':' {
 		return &modelfmt.InputError{What: fmt.Sprintf("tensor %q", info.Name), Detail: "the name would leave the folder in which the archive is unpacked; rename it"}
 	}
 	head, err := AppendHeader(nil, info.DType, info.Shape)

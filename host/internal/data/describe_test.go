@@ -88,11 +88,11 @@ func TestDescribe(t *testing.T) {
 	want := `7 rows, 6 columns
 
 COLUMN  TYPE    MISSING  DISTINCT
-f       f64     1 14%           6  1 .. 1.75 .. 2.5 .. 3.25 .. 4  mean 2.5 sd 1.291  █    █    █    █  2 NaN or infinite
+f       f64     1 14%           6  █    █    █    █  1 .. 1.75 .. 2.5 .. 3.25 .. 4  mean 2.5 sd 1.291  2 NaN or infinite
 s       string                  4  b 3, a 2, a` + "\uFFFD" + ` 1, c 1
 flag    bool                    2  true 6, false 1
-u       u8[2]                      0 .. 0 .. 127.5 .. 255 .. 255  mean 127.5 sd 132.3  █              █
-i8      i8                      3  -128 .. -64 .. 0 .. 0 .. 127  mean -18.43 sd 88.05  ▅       █      ▃
+u       u8[2]                      █              █  0 .. 0 .. 127.5 .. 255 .. 255  mean 127.5 sd 132.3
+i8      i8                      3  ▅       █      ▃  -128 .. -64 .. 0 .. 0 .. 127  mean -18.43 sd 88.05
 none    string  7 100%          0  every value is missing
 `
 	if text.String() != want {

@@ -77,7 +77,7 @@ func percent(p float64) string { return strconv.FormatFloat(100*p, 'g', -1, 64) 
 //	32,561 rows, 3 columns
 //
 //	COLUMN     TYPE    MISSING     DISTINCT
-//	age        i64                       73  17 .. 28 .. 37 .. 48 .. 90  mean 38.58 sd 13.64  ▅██▇▆▄▃▂▁
+//	age        i64                       73  ▅██▇▆▄▃▂▁  17 .. 28 .. 37 .. 48 .. 90  mean 38.58 sd 13.64
 //	workclass  string  1,836 5.6%         8  Private 22,696, Self-emp-not-inc 2,541, Local-gov 2,093, ...
 //
 // The five numbers are the least, the quartiles, and the greatest.
@@ -103,7 +103,7 @@ func (d *Description) Write(w io.Writer, width int) error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(r[i]))
 		}
 	}
-	if _, err := fmt.Fprintf(w, "%s rows, %s columns\n\n", thousands(d.Rows), thousands(len(d.Columns))); err != nil {
+	if _, err := fmt.Fprintf(w, "%s, %s\n\n", count(d.Rows, "row"), count(len(d.Columns), "column")); err != nil {
 		return err
 	}
 	for _, r := range rows {
@@ -139,18 +139,21 @@ func (s *ColumnStats) summary() string {
 		return ""
 	}
 	var b strings.Builder
+	if len(s.Histogram) > 1 {
+		b.WriteString(bars(s.Histogram) + "  ")
+	}
 	b.WriteString(number4(m.Min))
 	if s.Quantiles != nil {
 		for _, q := range s.Quantiles[1:4] {
 			b.WriteString(" .. " + number4(q))
 		}
 	}
-	fmt.Fprintf(&b, " .. %s  mean %s sd %s", number4(m.Max), number4(m.Mean), number4(m.Std(true)))
+	fmt.Fprintf(&b, " .. %s  mean %s", number4(m.Max), number4(m.Mean))
+	if m.N > 1 {
+		b.WriteString(" sd " + number4(m.Std(true)))
+	}
 	if !s.Exact {
 		b.WriteString(" (about)")
-	}
-	if len(s.Histogram) > 1 {
-		b.WriteString("  " + bars(s.Histogram))
 	}
 	if m.NaN+m.Infinite > 0 {
 		fmt.Fprintf(&b, "  %s NaN or infinite", thousands(int(m.NaN+m.Infinite)))
@@ -194,6 +197,14 @@ func number4(f float64) string {
 		return strconv.FormatFloat(f, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(f, 'g', 4, 64)
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return thousands(n) + " " + thing
 }
 
 func thousands(n int) string {

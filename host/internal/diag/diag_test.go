@@ -108,6 +108,13 @@ func TestWriteLongLineIsCut(t *testing.T) {
 	}
 }
 
+func TestWriteAnyError(t *testing.T) {
+	var b strings.Builder
+	if err := Write(&b, From(errors.New("boom")), nil, 80, false); err != nil || b.String() != "╭─ error: boom\n╰─\n" {
+		t.Errorf("got %q, %v", b.String(), err)
+	}
+}
+
 func TestWriteHidesControlCharacters(t *testing.T) {
 	src := "a\x1b[2Jb\u202Ec\n"
 	got := render(t, 80, src, Errorf("c\x1b", "s\x1b[31m\nx").In("p\x07").At(Range{"a.hone.hcl", Pos{1, 1, 0}, Pos{1, 2, 1}}).Hint("d\x1b\n\u202E"))

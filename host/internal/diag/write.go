@@ -81,7 +81,7 @@ func (p *printer) diagnostic(d Diagnostic, sources map[string][]byte) {
 		p.paint = yellow
 	}
 	head := d.Severity.String()
-	if d.Code != "" {
+	if d.Code != "" && d.Code != head { // From's code for any error says no more
 		head += "[" + visible(d.Code) + "]"
 	}
 	fmt.Fprintf(p.w, "%s %s %s\n", p.styled(p.paint, "╭─"), p.styled(bold+p.paint, head+":"), p.styled(bold, visible(d.Summary)))

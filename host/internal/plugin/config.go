@@ -23,6 +23,9 @@ type Component struct {
 	Config Config
 }
 
+// String names the component's type, as a spec does.
+func (c Component) String() string { return c.Ref.String() }
+
 // bound is a Config checked against its schema.
 type bound struct {
 	schema     *Schema
