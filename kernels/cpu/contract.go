@@ -54,8 +54,16 @@ func buildDot(c *nodeContext, _ int) error {
 		}
 		op.Layout = layout
 		g := c.l.b.gemm
-		byColumns := n >= m && c.rows == 0
-		rows := c.share(m, 6)
+		if c.rows > 0 {
+			c.addParts(c.share(m, 1), func(x *execution, tid, lo, hi int) {
+				o := &x.threads[tid].product
+				*o = op
+				o.A, o.B, o.C = at[float32](x, left), at[float32](x, right), at[float32](x, dst)
+				g.Run(o, lo, hi, 0, n, &x.threads[tid].gemm)
+			})
+			return nil
+		}
+		byColumns := n >= m
 		c.add(func(x *execution, tid, threads int) {
 			A, B, C := at[float32](x, left), at[float32](x, right), at[float32](x, dst)
 			ws := &x.threads[tid].gemm
@@ -75,7 +83,7 @@ func buildDot(c *nodeContext, _ int) error {
 					if lo, hi := span(n, 16, tid, threads); lo < hi {
 						g.Run(&o, 0, m, lo, hi, ws)
 					}
-				} else if lo, hi := rows.span(tid, threads); lo < hi {
+				} else if lo, hi := span(m, 6, tid, threads); lo < hi {
 					g.Run(&o, lo, hi, 0, n, ws)
 				}
 			}

@@ -147,7 +147,10 @@ func (l *lowering) emitLoop(u *unit) error {
 	if lp.n == 0 {
 		return nil
 	}
-	in.run = lp.run
+	in.run, in.part, in.share = lp.run, lp.part, lp.share()
+	if u.rows > 0 {
+		in.rowBytes = lp.n / u.rows * 4
+	}
 	at := lp.share().split()
 	for _, op := range lp.ops {
 		if o := &lp.operands[op.dst]; o.reg < 0 {
@@ -407,7 +410,7 @@ func (l *lowering) emitNode(u *unit) error {
 	}
 	for i, t := range c.in {
 		a := access{slot: t.slot}
-		if rowOperand(n.Op, i) {
+		if rowOperand(n, i) {
 			a.split = rows
 		}
 		c.access = append(c.access, a)
@@ -426,6 +429,10 @@ func (l *lowering) emitNode(u *unit) error {
 			part.bytes = 0
 		} else {
 			part.flops = c.flops
+		}
+		if len(c.code) == 1 && c.part != nil {
+			part.part, part.share = c.part, c.parts
+			part.rowBytes = int(l.bytesOf(n.Out)) / max(u.rows, 1)
 		}
 		l.prog.code = append(l.prog.code, part)
 	}
@@ -467,6 +474,8 @@ type nodeContext struct {
 	at    int // its position in the schedule
 	rows  int // of its unit
 	code  []func(x *execution, tid, threads int)
+	part  func(x *execution, tid, lo, hi int) // what the instruction does with a range
+	parts share
 	flops int64
 
 	access []access // of the scratch memory
@@ -475,6 +484,16 @@ type nodeContext struct {
 // share returns how n items, those of all rows where the unit has some, fall to
 // the threads.
 func (c *nodeContext) share(n, grain int) share { return share{c.rows, n, grain} }
+
+// addParts adds an instruction that computes ranges of items.
+func (c *nodeContext) addParts(s share, part func(x *execution, tid, lo, hi int)) {
+	c.parts, c.part = s, part
+	c.add(func(x *execution, tid, threads int) {
+		if lo, hi := s.span(tid, threads); lo < hi {
+			part(x, tid, lo, hi)
+		}
+	})
+}
 
 func (c *nodeContext) add(run func(x *execution, tid, threads int)) { c.code = append(c.code, run) }
 

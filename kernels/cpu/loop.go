@@ -74,10 +74,13 @@ const maxLoopOperands = 256
 func (l *loop) share() share { return share{l.rows, l.n, l.grain} }
 
 func (l *loop) run(x *execution, tid, threads int) {
-	lo, hi := l.share().span(tid, threads)
-	if lo >= hi {
-		return
+	if lo, hi := l.share().span(tid, threads); lo < hi {
+		l.part(x, tid, lo, hi)
 	}
+}
+
+// part computes elements lo to hi.
+func (l *loop) part(x *execution, tid, lo, hi int) {
 	ptr := x.threads[tid].operands[:len(l.operands)]
 	regs := x.registers(tid)
 	for i, o := range l.operands {

@@ -22,6 +22,12 @@ type instr struct {
 	flops int64
 	bytes int64
 
+	// part runs a range of the items that share gives the threads; nil where
+	// that cannot be told apart.
+	part     func(x *execution, tid, lo, hi int)
+	share    share
+	rowBytes int // written to a row
+
 	access []access // while the program is being made
 }
 
@@ -182,17 +188,17 @@ func (l *lowering) build() error {
 		for _, p := range l.producers(i) {
 			u.deps[p.root()] = true
 		}
-		if u.loop {
-			u.hard = l.complete(i)
-			if !l.r.late[i] {
-				l.fuse(u, n)
-			}
-		}
 		if j, ok := l.r.after[i]; ok {
 			for k := range f.Nodes[j].NumOut {
 				for _, p := range l.producer(f.Nodes[j].Out+graph.ValueID(k), false) {
 					u.deps[p.root()] = true
 				}
+			}
+		}
+		if u.loop {
+			u.hard = l.complete(i)
+			if !l.r.late[i] {
+				l.fuse(u, n)
 			}
 		}
 	}
@@ -435,6 +441,9 @@ func (l *lowering) schedule() error {
 		}
 		if _, taken := l.donatedTo[v]; taken {
 			continue
+		}
+		if numel(l.f.Types[v]) == 1 && l.uses[v] > 1 {
+			continue // what reads the new value need not wait for the old one's readers
 		}
 		w := l.unit[d].root()
 		ok := true

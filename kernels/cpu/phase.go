@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"container/heap"
+	"slices"
 
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -102,6 +103,9 @@ func (l *lowering) phases() (live int) {
 		u.deps = deps
 		u.wait = len(deps)
 		u.first = l.work(u) <= smallWork && (u.rows == 0 || u.rows != l.batch)
+		if u.first {
+			u.rows = 0
+		}
 		u.low = l.loopOrder(u)[0]
 		for d := range deps {
 			d.users = append(d.users, u)
@@ -143,6 +147,23 @@ func (l *lowering) phases() (live int) {
 			}
 		}
 	}
+	// Within a phase units of one kind follow one another, small ones first:
+	// they depend on none of another kind.
+	slices.SortStableFunc(l.sched, func(a, b *unit) int {
+		switch {
+		case a.phase != b.phase:
+			return a.phase - b.phase
+		case a.first != b.first:
+			if a.first {
+				return -1
+			}
+			return 1
+		}
+		return b.rows - a.rows
+	})
+	for i, u := range l.sched {
+		u.order = i
+	}
 	return live
 }
 
@@ -180,7 +201,8 @@ func (p *program) clash(a, b *access) bool {
 	return a.slot != b.slot && (x.offset != y.offset || x.bytes != y.bytes)
 }
 
-// barriers marks the instructions before which the threads have to meet.
+// barriers marks the instructions before which the threads have to meet, and
+// finds out whether the first thread does everything.
 func (p *program) barriers() {
 	var since []access
 	p.serial = true
@@ -201,9 +223,5 @@ func (p *program) barriers() {
 			since = since[:0]
 		}
 		since = append(since, in.access...)
-	}
-	// A program that waits nowhere but for its first thread needs no others.
-	for i := range p.code {
-		p.code[i].access = nil
 	}
 }

@@ -30,11 +30,12 @@ type program struct {
 	regs    int  // registers that the largest loop needs
 	serial  bool // the first thread runs all of it
 	code    []instr
+	queues  int        // of groups, one for each thread
 	inner   []*program // bodies of scans
 	opaque  kernels.OpaqueCaller
 	profile bool
-	plan    kernels.Plan
 	levels  int // see rewriter
+	plan    kernels.Plan
 }
 
 func compile(ctx context.Context, b *Backend, m *graph.Module, entry string, o kernels.Options) (*program, error) {
@@ -93,8 +94,8 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range r.out.Params {
 	p.levels = r.levels
+	for _, q := range r.out.Params {
 		p.params = append(p.params, viewOf(q.Type))
 		n, err := q.Type.Bytes(nil)
 		if err != nil {
@@ -141,6 +142,12 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 	for _, s := range p.slots {
 		fmt.Fprintln(digest, s.kind, s.index, s.offset, s.bytes, s.data)
 	}
+	if !p.profile && p.join(l.batch) {
+		p.barriers()
+	}
+	for i := range p.code {
+		p.code[i].access = nil
+	}
 	p.plan.Digest = hex.EncodeToString(digest.Sum(nil))
 	if limit := o.Limits.FLOPs; limit > 0 && p.plan.FLOPs > limit {
 		return nil, &kernels.LimitError{What: "floating-point operations", Got: p.plan.FLOPs, Limit: limit}
@@ -172,6 +179,7 @@ type execution struct {
 	arena   arena
 	ptrs    []unsafe.Pointer
 	threads []threadState
+	queues  []queue
 	inner   []*execution
 	ctx     context.Context
 	err     error
@@ -180,10 +188,12 @@ type execution struct {
 }
 
 type threadState struct {
+	step     uint16 // number of the step, the same for all threads
 	regs     []byte
 	operands [maxLoopOperands]unsafe.Pointer // of the loop that runs
 	group    [16]unsafe.Pointer              // and of its group
 	gemm     gemm.Workspace
+	product  gemm.Op
 	conv     conv.Workspace
 	norm     norm.Workspace
 	_        [lineBytes]byte
@@ -193,7 +203,7 @@ func newExecution(p *program) *execution {
 	x := &execution{
 		program: p,
 		ptrs: make([]unsafe.Pointer, len(p.slots)), threads: make([]threadState, p.backend.team.size),
-		nanos: make([]int64, len(p.code)),
+		nanos: make([]int64, len(p.code)), queues: make([]queue, p.queues),
 	}
 	x.arena = newArena(x, max(p.arena, 1))
 	for i, s := range p.slots {
@@ -234,6 +244,9 @@ func (x *execution) step(tid, threads int) {
 		return
 	}
 	team := p.backend.team
+	if threads > 1 {
+		x.threads[tid].step++
+	}
 	for i := range p.code {
 		in := &p.code[i]
 		if in.meet {
@@ -246,6 +259,17 @@ func (x *execution) step(tid, threads int) {
 		}
 	}
 	team.barrier(threads)
+}
+
+// align gives all threads the step number of the first, which takes part in
+// every run.
+func (x *execution) align() {
+	for i := range x.threads {
+		x.threads[i].step = x.threads[0].step
+	}
+	for _, y := range x.inner {
+		y.align()
+	}
 }
 
 // measured is step with the time of each instruction; threads meet after each.
@@ -381,6 +405,7 @@ func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int,
 	team.mu.Lock()
 	defer team.mu.Unlock()
 	x.ctx, x.err = ctx, nil
+	x.align()
 	done := 0
 	var per time.Duration
 	for done < steps {

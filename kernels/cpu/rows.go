@@ -147,11 +147,14 @@ func (l *lowering) rowsOf(u *unit, batch int) int {
 
 // rowOperand reports whether a node that is no loop reads an operand in its own
 // rows alone.
-func rowOperand(op graph.Op, i int) bool {
-	switch op {
+func rowOperand(n *graph.Node, i int) bool {
+	switch n.Op {
 	case graph.OpGather:
 		return i == 1
-	case graph.OpDot, graph.OpReduce, graph.OpArgReduce:
+	case graph.OpDot:
+		c := n.Attrs.(*graph.DotAttrs).LeftContract
+		return i == 0 && len(c) > 0 && c[0] != 0
+	case graph.OpReduce, graph.OpArgReduce:
 		return i == 0
 	}
 	return false
@@ -178,7 +181,7 @@ func (l *lowering) inRows(u, p *unit) bool {
 			case n.Op == graph.OpRandomBits:
 				own = i == 2
 			case !u.loop:
-				own = rowOperand(n.Op, i)
+				own = rowOperand(n, i)
 			case d >= 0 && l.f.Nodes[d].Op == graph.OpBroadcast:
 				own = l.rowBroadcast(u, &l.f.Nodes[d])
 				v = l.root(l.f.Nodes[d].Args[0])

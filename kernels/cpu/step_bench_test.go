@@ -59,7 +59,7 @@ func readSteps(t testing.TB) []step {
 // session compiles a step and fills its parameters, examples at random, a fifth
 // of them not zero as pixels are, small weights, slots of zero, and orders and
 // indices as they are. The function that it returns goes back to the first batch.
-func (s *step) session(t testing.TB, b *Backend, profile bool) (kernels.Session, *kernels.Bindings, func()) {
+func (s *step) session(t testing.TB, b *Backend, profile bool) (kernels.Session, *kernels.Bindings, kernels.Pool, func()) {
 	exec, err := b.Compile(context.Background(), s.module, s.entry, kernels.Options{
 		Symbols: map[string]int64{"batch": s.batch}, Donate: s.donate, Profile: profile,
 	})
@@ -125,7 +125,7 @@ func (s *step) session(t testing.TB, b *Backend, profile bool) (kernels.Session,
 			}
 		}
 	}
-	return session, bind, rewind
+	return session, bind, pool, rewind
 }
 
 func putFloat(b []byte, i int, v float32) {
@@ -145,7 +145,7 @@ func BenchmarkStep(b *testing.B) {
 				}
 				defer c.Close()
 				profile := os.Getenv("HONE_STEP_PROFILE") != ""
-				session, bind, rewind := s.session(b, c, profile)
+				session, bind, _, rewind := s.session(b, c, profile)
 				const epoch = 300 // of the 10,000 examples
 				ctx := context.Background()
 				for range 10 {

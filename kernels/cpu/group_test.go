@@ -1,0 +1,75 @@
+package cpu
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestAQueueGivesEveryRowOnceAStep(t *testing.T) {
+	const rows, threads = 1000, 4
+	queues := make([]queue, threads)
+	var taken [rows]atomic.Int32
+	for step := uint16(65530); step != 20; step++ {
+		var wg sync.WaitGroup
+		for tid := range threads {
+			wg.Go(func() {
+				for k := range threads {
+					owner := (tid + k) % threads
+					lo, hi := span(rows, 1, owner, threads)
+					for {
+						from, to := queues[owner].take(step, lo, hi, 7, k > 0)
+						if from == to {
+							break
+						}
+						for i := from; i < to; i++ {
+							taken[i].Add(1)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for i := range taken {
+			if n := taken[i].Swap(0); n != 1 {
+				t.Fatalf("step %d: row %d was taken %d times", step, i, n)
+			}
+		}
+	}
+}
+
+// TestStepsGiveTheSameBitsOnAnyThreads runs real training steps.
+func TestStepsGiveTheSameBitsOnAnyThreads(t *testing.T) {
+	for _, s := range readSteps(t) {
+		t.Run(s.name, func(t *testing.T) {
+			var want [][]byte
+			for _, threads := range []int{1, 2, 3, 5} {
+				b, err := New(Config{Threads: threads})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Close()
+				session, bind, pool, _ := s.session(t, b, false)
+				for _, n := range []int{1, 2, 7} {
+					if done, err := session.Run(context.Background(), bind, n); err != nil || done != n {
+						t.Fatal(done, err)
+					}
+				}
+				got, err := pool.Snapshot(context.Background(), bind.Params)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want == nil {
+					want = got
+				}
+				for i := range got {
+					if !bytes.Equal(got[i], want[i]) {
+						t.Fatalf("%d threads: parameter %d differs from that of one thread", threads, i)
+					}
+				}
+			}
+		})
+	}
+}
