@@ -3,59 +3,16 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/hone-ml/hone/host/internal/swishtest"
 	"github.com/hone-ml/hone/sdk"
-	"github.com/hone-ml/hone/sdk/graph"
 )
-
-// swish is the layer of examples/plugin-swish, linked in.
-type swish struct {
-	Beta float64 `hone:"beta,default=1" doc:"Steepness."`
-}
-
-func (s *swish) Build(_ *sdk.LayerBuilder, x graph.Value) graph.Value {
-	return x.Mul(x.Times(s.Beta).Sigmoid())
-}
-
-// strangersPlugin builds examples/plugin-swish in a module of its own, as a
-// third party does, and returns the binary.
-func strangersPlugin(t *testing.T) string {
-	t.Helper()
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	for from, to := range map[string]string{"examples/plugin-swish/go.mod": "go.mod", "examples/plugin-swish/main.go": "main.go", "go.sum": "go.sum"} {
-		b, err := os.ReadFile(filepath.Join(root, from))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if to == "go.mod" {
-			// This checkout stands in for the released version that it asks for.
-			b = fmt.Appendf(b, "\nreplace github.com/hone-ml/hone => %q\n", root)
-		}
-		if err := os.WriteFile(filepath.Join(dir, to), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bin := filepath.Join(dir, "hone-swish")
-	cmd := exec.Command("go", "build", "-mod=mod", "-o", bin, ".")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false", "GOPROXY=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the plugin: %v\n%s", err, out)
-	}
-	return bin
-}
 
 // children lists this process's children.
 func children(t *testing.T) []string {
@@ -73,7 +30,7 @@ func TestAStrangersLayerEqualsALinkedOne(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("counts processes under /proc")
 	}
-	bin := strangersPlugin(t)
+	bin := swishtest.Build(t)
 	ctx := context.Background()
 	dir := t.TempDir()
 	text := func(typ, required string) string {
@@ -108,9 +65,7 @@ func TestAStrangersLayerEqualsALinkedOne(t *testing.T) {
 	if _, err := p.Train(ctx, TrainOptions{Out: foreign, Events: digest(0)}); err != nil {
 		t.Fatal(err)
 	}
-	with := sdk.Bundle{Plugins: append(slices.Clone(bundle.Plugins), sdk.Plugin{
-		Name: "swish", Version: "1.0.0", Layers: sdk.Layers{"swish": func() sdk.Layer { return &swish{} }},
-	})}
+	with := sdk.Bundle{Plugins: append(slices.Clone(bundle.Plugins), swishtest.Linked())}
 	q := load(t, text("swish", ""), Options{Builtin: with})
 	if _, err := q.Train(ctx, TrainOptions{Out: linked, Events: digest(1)}); err != nil {
 		t.Fatal(err)
