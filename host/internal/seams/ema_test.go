@@ -1,6 +1,7 @@
 package seams
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/hone-ml/hone/host"
@@ -42,6 +43,24 @@ func TestTheAverageIsEvaluated(t *testing.T) {
 		near(t, "val_loss", []float64{float64(e.Metrics["val_loss"])}, []float64{average.loss(held)}, 1e-6)
 	}
 	w.compare(t, out, 1e-6)
+	predicts(t, out, rows, average)
+}
+
+// A run that takes weights from elsewhere averages from those on.
+func TestTheAverageBeginsAtWeightsTaken(t *testing.T) {
+	rows := examples(24)
+	from, _, _ := train(t, toySplit(t, averaged, rows, host.Options{}), host.TrainOptions{})
+	w := weightsOf(t, from)
+	average := w.clone()
+	out, _, _ := train(t, toySplit(t, averaged+fmt.Sprintf("\n  init_from {\n    path = %q\n  }", from), rows, host.Options{}), host.TrainOptions{})
+	for range 3 {
+		for _, batch := range batchesOf(rows[:18], 4) {
+			_, g := w.gradient(batch)
+			w.each(func(p string, i int, v float64) float64 { return v - 0.3*g[p][i] })
+			average.each(func(p string, i int, v float64) float64 { return 0.75*v + 0.25*w[p][i] })
+		}
+	}
+	w.compare(t, out, 2e-6)
 	predicts(t, out, rows, average)
 }
 

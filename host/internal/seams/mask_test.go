@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/hone-ml/hone/host"
+	"github.com/hone-ml/hone/sdk"
+	"github.com/hone-ml/hone/sdk/graph"
 )
 
 // Seam: a mask on a parameter is held through training, slots too, so that
@@ -119,7 +121,9 @@ func TestAMaskIsHeld(t *testing.T) {
 		return toy(t, replace(masked, "EPOCHS", fmt.Sprint(epochs))+more, rows, o)
 	}
 	truth := weightsOf(t, before(t, spec(4, "", host.Options{})))
-	whole, _, _ := train(t, spec(4, "", host.Options{}), host.TrainOptions{Masks: masks})
+	c, o := counted()
+	whole, _, _ := train(t, spec(4, "", o), host.TrainOptions{Masks: masks})
+	compilations := c.since()
 	average := maskTruth(truth, rows, 4)
 	truth.compare(t, whole, 2e-6)
 	holds(t, whole, "hidden.kernel")
@@ -127,8 +131,13 @@ func TestAMaskIsHeld(t *testing.T) {
 
 	// Resumed without a word of the mask, and without plugins: the same bits.
 	part, _, _ := train(t, spec(3, "", host.Options{}), host.TrainOptions{Masks: masks})
-	again, _, _ := train(t, spec(4, "", host.Options{NoPlugins: true}), host.TrainOptions{Resume: part})
+	c, o = counted()
+	o.NoPlugins = true
+	again, _, _ := train(t, spec(4, "", o), host.TrainOptions{Resume: part})
 	sameBits(t, whole, again)
+	if n := c.since(); n != compilations {
+		t.Errorf("%d compilations to resume, %d to train", n, compilations)
+	}
 
 	// Taken over by another model, the weights bring their mask along.
 	from := fmt.Sprintf("\n  init_from {\n    path = %q\n  }", part)
@@ -141,6 +150,38 @@ func TestAMaskIsHeld(t *testing.T) {
 	defer m.Close()
 	if got := m.Masks(); len(got) != 1 || got["hidden.kernel"] == nil || got["hidden.kernel"].Len() != 12 {
 		t.Errorf("the masks are %v", got)
+	}
+}
+
+// restless is an optimizer that heeds no gradient: it moves every weight, counts
+// in one slot, and spoils another.
+type restless struct{}
+
+func (*restless) Update(b *sdk.OptimizerBuilder, param, grad graph.Value) graph.Value {
+	b.SetSlot("count", b.Slot("count", 1).Plus(1))
+	b.SetSlot("spoilt", b.Slot("spoilt", 0).Times(0).Div(grad.Times(0))) // 0/0
+	return param.Plus(0.5)
+}
+
+// Whatever an optimizer writes, the mask holds: numbers that are none as well.
+func TestAMaskIsHeldAgainstTheOptimizer(t *testing.T) {
+	with := host.Options{Builtin: sdk.Bundle{Plugins: append([]sdk.Plugin{{
+		Name: "restless", Version: "1.0.0", Optimizers: sdk.Optimizers{"restless": func() sdk.Optimizer { return &restless{} }},
+	}}, bundle.Plugins...)}}
+	p := toy(t, "epochs = 2\n  batch_size = 4\n  optimizer \"restless\" {}", examples(8), with)
+	out, _, _ := train(t, p, host.TrainOptions{Masks: map[string]*host.Tensor{"hidden.kernel": keep(held)}})
+	v := values(t, out)
+	for i := range 12 {
+		at := slices.Contains(held, i)
+		if w := v["hidden.kernel"][i]; at != (w == 0) {
+			t.Errorf("hidden.kernel[%d] is %v", i, w)
+		}
+		if n := v["hidden.kernel:count"][i]; at && n != 0 || !at && n != 5 {
+			t.Errorf("count[%d] is %v", i, n)
+		}
+		if x := v["hidden.kernel:spoilt"][i]; at == math.IsNaN(x) {
+			t.Errorf("spoilt[%d] is %v", i, x)
+		}
 	}
 }
 
