@@ -31,7 +31,8 @@ type lab struct {
 func newLab(t testing.TB, image ...int64) *lab {
 	t.Helper()
 	b := builtin.Main()
-	b.SelfExec = false
+	b.SelfExec = false // served in this process
+	b.Plugins = append(slices.Clone(b.Plugins), oddPlugin())
 	h, err := plugin.New(plugin.Options{Builtin: b})
 	if err != nil {
 		t.Fatal(err)
