@@ -37,6 +37,7 @@ type Backend struct {
 	optim  *optim.Kernels
 	conv   *conv.Kernels
 	norm   *norm.Kernels
+	early  int64 // earlyBytes, but for tests
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -58,7 +59,7 @@ func New(c Config) (*Backend, error) {
 	}
 	return &Backend{
 		level: level, team: newTeam(c.Threads), gemm: gemm.For(level), vec: vec.For(level), philox: philox.For(level),
-		optim: optim.For(level), conv: conv.For(level), norm: norm.For(level),
+		optim: optim.For(level), conv: conv.For(level), norm: norm.For(level), early: earlyBytes,
 	}, nil
 }
 

@@ -90,7 +90,7 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 		}
 	}
 	p.donate = slices.Clone(o.Donate)
-	r, err := rewrite(ctx, m, flat, recompute)
+	r, err := rewrite(ctx, m, flat, b.early, recompute)
 	if err != nil {
 		return nil, err
 	}

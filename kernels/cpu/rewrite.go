@@ -32,8 +32,9 @@ type rewriter struct {
 // share few meetings of the threads.
 const earlyBytes = 8 << 20
 
-// rewrite applies the passes; recompute is the level of passes.Recompute.
-func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, recompute int) (*rewriter, error) {
+// rewrite applies the passes; early is how much gradients must take for their
+// updates to be early, recompute the level of passes.Recompute.
+func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, early int64, recompute int) (*rewriter, error) {
 	g := passes.New(m, from)
 	reports, err := passes.Run(ctx, g,
 		passes.Shapes{}, passes.DeadCode{}, passes.Fold{Eval: evalElementwise}, passes.Algebra{}, passes.Common{},
@@ -43,7 +44,7 @@ func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, recompute 
 	}
 	r := newRewriter(g, nil)
 	r.maskMoments()
-	last, err := passes.Run(ctx, g, passes.DeadCode{}, near{}, passes.EarlyUpdates{MinBytes: earlyBytes})
+	last, err := passes.Run(ctx, g, passes.DeadCode{}, near{}, passes.EarlyUpdates{MinBytes: early})
 	if err != nil {
 		return nil, err
 	}
