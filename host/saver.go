@@ -101,7 +101,7 @@ func (s *saver) numbered(epoch int) string { return fmt.Sprintf("%s%04d.hone", s
 // up to its epoch, all others are of a run that this one replaces. What killed
 // writers left is removed.
 func (s *saver) scan(resumed bool, epoch int) error {
-	dir, base := filepath.Split(s.prefix)
+	dir, base := filepath.Dir(s.prefix), filepath.Base(s.prefix)
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return diag.Errorf("checkpoint", "cannot list the checkpoints of %s: %v", dir, err)

@@ -227,6 +227,29 @@ func TestANewRunReplacesTheOldOnesCheckpoints(t *testing.T) {
 	}
 }
 
+// TestCheckpointsInTheWorkingFolder names the checkpoint without a folder.
+func TestCheckpointsInTheWorkingFolder(t *testing.T) {
+	p := load(t, digits("3", "checkpoint {\n keep = 2\n full_every = 3\n }"), Options{})
+	t.Chdir(t.TempDir())
+	if _, err := p.Train(context.Background(), TrainOptions{Out: "m.hone"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := files(t, "."), []string{"m.epoch0001.hone", "m.epoch0002.hone", "m.epoch0003.hone", "m.hone"}; !slices.Equal(got, want) {
+		t.Errorf("the folder has %v, wanted %v", got, want)
+	}
+	m, err := Open("m.epoch0003.hone", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	if _, err := p.Train(context.Background(), TrainOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := filepath.Glob("runs/net-*/epoch000[123].hone"); err != nil || len(got) != 3 {
+		t.Errorf("the run's folder has %v", got)
+	}
+}
+
 // disk is the real file system, with hooks where tests want them.
 type disk struct {
 	create func(name string) error
