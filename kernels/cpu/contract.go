@@ -55,12 +55,22 @@ func buildDot(c *nodeContext, _ int) error {
 		op.Layout = layout
 		g := c.l.b.gemm
 		if c.rows > 0 {
+			kept := false
 			c.addParts(c.share(m, 1), func(x *execution, tid, lo, hi int) {
 				o := &x.threads[tid].product
 				*o = op
-				o.A, o.B, o.C = at[float32](x, left), at[float32](x, right), at[float32](x, dst)
+				o.A, o.B = at[float32](x, left), at[float32](x, right)
+				if kept {
+					o.A, o.M, o.C = o.A[lo:], hi-lo, f32s(unsafe.Pointer(&x.threads[tid].kept[0]), (hi-lo)*n)
+					g.Run(o, 0, hi-lo, 0, n, &x.threads[tid].gemm)
+					return
+				}
+				o.C = at[float32](x, dst)
 				g.Run(o, lo, hi, 0, n, &x.threads[tid].gemm)
 			})
+			if tn {
+				c.keep = func(s slot) { kept = s == dst.slot }
+			}
 			return nil
 		}
 		byColumns := n >= m

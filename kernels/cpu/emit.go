@@ -149,7 +149,7 @@ func (l *lowering) emitLoop(u *unit) error {
 	}
 	in.run, in.part, in.share = lp.run, lp.part, lp.share()
 	if u.rows > 0 {
-		in.rowBytes = lp.n / u.rows * 4
+		in.rowBytes, in.keep = lp.n/u.rows*8, lp.keep
 	}
 	at := lp.share().split()
 	for _, op := range lp.ops {
@@ -431,7 +431,7 @@ func (l *lowering) emitNode(u *unit) error {
 			part.flops = c.flops
 		}
 		if len(c.code) == 1 && c.part != nil {
-			part.part, part.share = c.part, c.parts
+			part.part, part.share, part.keep = c.part, c.parts, c.keep
 			part.rowBytes = int(l.bytesOf(n.Out)) / max(u.rows, 1)
 		}
 		l.prog.code = append(l.prog.code, part)
@@ -476,6 +476,7 @@ type nodeContext struct {
 	code  []func(x *execution, tid, threads int)
 	part  func(x *execution, tid, lo, hi int) // what the instruction does with a range
 	parts share
+	keep  func(s slot)
 	flops int64
 
 	access []access // of the scratch memory

@@ -88,6 +88,48 @@ func (g *rowGroup) compute(x *execution, tid, from, to int) {
 	}
 }
 
+// keep lets the first part of a group write to the thread's own room where only
+// the other parts read it, so that a gradient is never written to memory.
+func (p *program) keep(g *rowGroup) {
+	first := &g.parts[0]
+	if len(g.parts) < 2 || first.keep == nil {
+		return
+	}
+	made := slot(-1)
+	for _, a := range first.access {
+		if a.write {
+			made = a.slot
+		}
+	}
+	if made < 0 || p.slots[made].kind != arenaSlot {
+		return
+	}
+	count := func(code []instr) (n int) {
+		for i := range code {
+			for _, a := range code[i].access {
+				if a.slot == made {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if count(p.code) != count(g.parts) {
+		return
+	}
+	for i := range g.parts {
+		if q := &g.parts[i]; count(g.parts[i:i+1]) > 0 && q.keep == nil {
+			return
+		}
+	}
+	for i := range g.parts {
+		if g.parts[i].keep != nil {
+			g.parts[i].keep(made)
+		}
+	}
+	p.kept = max(p.kept, g.chunk*first.rowBytes)
+}
+
 // join makes groups of the instructions that can be in one. Rows of a batch stay
 // as they are: a product of few rows reads all of its other operand. It reports
 // whether there are groups; what they access, any thread may.
@@ -112,6 +154,7 @@ func (p *program) join(batch int) bool {
 		}
 		width := max(1, g.parts[0].rowBytes)
 		g.chunk = max(chunkBytes/width/chunkUnit*chunkUnit, chunkUnit)
+		p.keep(g)
 		in.run, in.part, in.access = g.run, nil, nil
 		for _, q := range g.parts {
 			for _, a := range q.access {

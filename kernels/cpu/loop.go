@@ -28,6 +28,7 @@ type operand struct {
 	reg  int  // register number, or -1
 	slot slot // memory
 	size int  // bytes an element
+	kept bool // instead: the room of a thread for the range that it computes
 }
 
 // loopFunc computes n elements.
@@ -71,6 +72,14 @@ type loopSource interface {
 
 const maxLoopOperands = 256
 
+func (l *loop) keep(s slot) {
+	for i := range l.operands {
+		if o := &l.operands[i]; o.reg < 0 && o.slot == s {
+			o.kept = true
+		}
+	}
+}
+
 func (l *loop) share() share { return share{l.rows, l.n, l.grain} }
 
 func (l *loop) run(x *execution, tid, threads int) {
@@ -86,6 +95,8 @@ func (l *loop) part(x *execution, tid, lo, hi int) {
 	for i, o := range l.operands {
 		if o.reg >= 0 {
 			ptr[i] = unsafe.Add(regs, o.reg*block*8)
+		} else if o.kept {
+			ptr[i] = unsafe.Pointer(&x.threads[tid].kept[0])
 		} else {
 			ptr[i] = unsafe.Add(x.ptr(o.slot), lo*o.size)
 		}

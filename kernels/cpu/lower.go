@@ -27,6 +27,9 @@ type instr struct {
 	part     func(x *execution, tid, lo, hi int)
 	share    share
 	rowBytes int // written to a row
+	// keep makes what part writes to, or reads from, memory lie in the thread's
+	// room for one range; nil where it cannot.
+	keep func(s slot)
 
 	access []access // while the program is being made
 }

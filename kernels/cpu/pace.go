@@ -1,15 +1,21 @@
 package cpu
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // pace chooses how many threads run a program: all of the team, or one where
 // that is faster, as it is for tiny programs and while other processes take the
 // processors: threads that wait for one another are as slow as the slowest. Both
-// ways are measured, the slower one ever more rarely. Bits do not depend on it.
+// ways are measured, the slower one ever more rarely; the fastest of a few runs
+// counts, as a run may wait for a thread to wake. Bits do not depend on it.
 type pace struct {
-	alone    bool          // one thread is in use
-	recent   time.Duration // a step's time in the present way, smoothed
-	trial    time.Duration // sum over the runs of the present trial of the other
+	alone    bool             // one thread is in use
+	recent   [4]time.Duration // a step's time in the last runs of the present way
+	next     int
+	settled  time.Duration // what it was when the way was chosen
+	trial    time.Duration // the fastest run of the present trial of the other way
 	trials   int           // runs that the trial has left
 	wait     int           // runs until the next trial
 	interval int
@@ -19,6 +25,9 @@ const (
 	firstTrial  = 16 // runs before the first trial
 	trialRuns   = 4
 	longestWait = 2048
+	// longestAlone bounds the runs on one thread between two trials: what took
+	// the other processors may be gone.
+	longestAlone = 128
 )
 
 // threads returns the number of threads for the next run.
@@ -33,26 +42,40 @@ func (p *pace) threads(size int) int {
 func (p *pace) ran(per time.Duration) {
 	per = max(per, 1)
 	if p.trials > 0 {
-		p.trial += per
+		p.trial = min(p.trial, per)
 		if p.trials--; p.trials > 0 {
 			return
 		}
-		if other := p.trial / trialRuns; other < p.recent {
-			p.alone, p.recent, p.interval = !p.alone, other, firstTrial
+		present := slices.Min(p.recent[:])
+		if p.trial < present-present/16 {
+			p.alone, p.interval, present = !p.alone, firstTrial, p.trial
+			for i := range p.recent {
+				p.recent[i] = present
+			}
 		} else {
-			p.interval = min(2*p.interval, longestWait)
+			p.interval *= 2
 		}
-		p.wait = p.interval
+		p.interval = min(p.interval, longestWait)
+		if p.alone {
+			p.interval = min(p.interval, longestAlone)
+		}
+		p.settled, p.wait = present, p.interval
 		return
 	}
 	if p.interval == 0 {
-		p.interval, p.wait, p.recent = firstTrial, firstTrial, per
+		p.interval, p.wait, p.settled = firstTrial, firstTrial, per
+		for i := range p.recent {
+			p.recent[i] = per
+		}
 	}
-	p.recent += (per - p.recent) / 8
-	if per > 4*p.recent && p.wait > firstTrial {
-		p.wait, p.interval = firstTrial, firstTrial // something has changed
+	p.recent[p.next] = per
+	p.next = (p.next + 1) % len(p.recent)
+	present := slices.Min(p.recent[:])
+	p.settled = min(p.settled, present)
+	if present > p.settled+p.settled/2 {
+		p.wait, p.settled = min(p.wait, trialRuns), present // something has changed
 	}
 	if p.wait--; p.wait <= 0 {
-		p.trials, p.trial = trialRuns, 0
+		p.trials, p.trial = trialRuns, time.Hour
 	}
 }

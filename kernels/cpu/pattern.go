@@ -89,7 +89,10 @@ func (b *loopBuilder) match(node int) *patternOp {
 	if p := b.uniform(node); p != nil {
 		return p
 	}
-	return b.adam(node)
+	if p := b.adam(node); p != nil {
+		return p
+	}
+	return b.rmsprop(node)
 }
 
 func (b *loopBuilder) index(n *graph.Node) int { return b.l.def[n.Out] }
@@ -180,28 +183,103 @@ func (b *loopBuilder) adam(node int) *patternOp {
 		outs: []graph.ValueID{n.Out, newM, newV}, ins: []graph.ValueID{n.Args[0], m, v, g, alpha, w1, w2, eps},
 		nodes: append(append(mn, vn...), b.index(square), b.index(top), b.index(sqrt), b.index(bottom), b.index(div), node),
 	}
-	// What else reads the new moments must come later.
-	for _, o := range b.order {
-		if o >= node {
-			break
-		}
-		for _, a := range l.f.Nodes[o].Args {
-			if r := l.root(a); (r == newM && o != b.index(top)) || (r == newV && o != b.index(sqrt)) {
-				return nil
-			}
-		}
+	if b.readBefore(node, newM, top) || b.readBefore(node, newV, sqrt) {
+		return nil
 	}
 	k := l.b.optim
 	p.run = func(outs, ins []unsafe.Pointer, n int) {
-		for i, o := range outs {
-			if o != ins[i] {
-				copy(f32s(o, n), f32s(ins[i], n))
-			}
-		}
+		moveTo(outs, ins, n)
 		at := func(i int) float32 { return *(*float32)(ins[i]) }
 		k.Adam(f32s(outs[0], n), f32s(outs[1], n), f32s(outs[2], n), f32s(ins[3], n), at(4), at(5), at(6), at(7))
 	}
 	return p
+}
+
+// readBefore reports whether a node before the last one of a pattern, other than
+// its own reader, reads a value that the pattern makes as one of several.
+func (b *loopBuilder) readBefore(last int, v graph.ValueID, own *graph.Node) bool {
+	for _, o := range b.order {
+		if o >= last {
+			return false
+		}
+		for _, a := range b.l.f.Nodes[o].Args {
+			if b.l.root(a) == v && o != b.index(own) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// moveTo copies what is updated to where the result goes, if that is elsewhere.
+func moveTo(outs, ins []unsafe.Pointer, n int) {
+	for i, o := range outs {
+		if o != ins[i] {
+			copy(f32s(o, n), f32s(ins[i], n))
+		}
+	}
+}
+
+// rmsprop finds the update of RMSprop, with v = v*keep + g*g*weight:
+//
+//	w - rate*g / sqrt(v + eps)
+func (b *loopBuilder) rmsprop(node int) *patternOp {
+	l := b.l
+	n := &l.f.Nodes[node]
+	if n.Op != graph.OpSub || l.f.Types[n.Out].DType != graph.F32 {
+		return nil
+	}
+	div := b.inner(n.Args[1], graph.OpDiv)
+	if div == nil {
+		return nil
+	}
+	top, sqrt := b.inner(div.Args[0], graph.OpMul), b.inner(div.Args[1], graph.OpSqrt)
+	if top == nil || sqrt == nil {
+		return nil
+	}
+	rate, g, ok := either(top, b.scalar)
+	if !ok {
+		return nil
+	}
+	bottom := b.inner(sqrt.Args[0], graph.OpAdd)
+	if bottom == nil {
+		return nil
+	}
+	eps, newV, ok := either(bottom, b.scalar)
+	if !ok {
+		return nil
+	}
+	sum := b.nodeOf(newV, graph.OpAdd)
+	if sum == nil {
+		return nil
+	}
+	// The terms: one is a square times a scalar, the other the old average.
+	for i := range 2 {
+		old, fresh := b.inner(sum.Args[i], graph.OpMul), b.inner(sum.Args[1-i], graph.OpMul)
+		if old == nil || fresh == nil {
+			return nil
+		}
+		keep, v, ok := either(old, b.scalar)
+		weight, gg, ok2 := either(fresh, b.scalar)
+		if !ok || !ok2 {
+			return nil
+		}
+		square := b.inner(gg, graph.OpMul)
+		if square == nil || l.root(square.Args[0]) != l.root(g) || l.root(square.Args[1]) != l.root(g) || b.readBefore(node, newV, bottom) {
+			continue
+		}
+		k := l.b.optim
+		return &patternOp{
+			outs: []graph.ValueID{n.Out, newV}, ins: []graph.ValueID{n.Args[0], v, g, rate, keep, weight, eps},
+			nodes: []int{b.index(old), b.index(square), b.index(fresh), b.index(sum), b.index(top), b.index(bottom), b.index(sqrt), b.index(div), node},
+			run: func(outs, ins []unsafe.Pointer, n int) {
+				moveTo(outs, ins, n)
+				at := func(i int) float32 { return *(*float32)(ins[i]) }
+				k.RMSprop(f32s(outs[0], n), f32s(outs[1], n), f32s(ins[2], n), at(3), at(4), at(5), at(6))
+			},
+		}
+	}
+	return nil
 }
 
 // grouped returns the patterns of a loop by their last node, and the nodes that

@@ -31,6 +31,7 @@ type program struct {
 	serial  bool // the first thread runs all of it
 	code    []instr
 	queues  int        // of groups, one for each thread
+	kept    int        // bytes that a group keeps for each thread
 	inner   []*program // bodies of scans
 	opaque  kernels.OpaqueCaller
 	profile bool
@@ -194,6 +195,7 @@ type threadState struct {
 	group    [16]unsafe.Pointer              // and of its group
 	gemm     gemm.Workspace
 	product  gemm.Op
+	kept     []byte // of the group that runs
 	conv     conv.Workspace
 	norm     norm.Workspace
 	_        [lineBytes]byte
@@ -202,7 +204,7 @@ type threadState struct {
 func newExecution(p *program) *execution {
 	x := &execution{
 		program: p,
-		ptrs: make([]unsafe.Pointer, len(p.slots)), threads: make([]threadState, p.backend.team.size),
+		ptrs:    make([]unsafe.Pointer, len(p.slots)), threads: make([]threadState, p.backend.team.size),
 		nanos: make([]int64, len(p.code)), queues: make([]queue, p.queues),
 	}
 	x.arena = newArena(x, max(p.arena, 1))
@@ -216,6 +218,7 @@ func newExecution(p *program) *execution {
 	}
 	for i := range x.threads {
 		x.threads[i].regs = alignedBytes(int64(max(p.regs, 1)) * block * 8)
+		x.threads[i].kept = alignedBytes(int64(p.kept))
 	}
 	for _, q := range p.inner {
 		x.inner = append(x.inner, newExecution(q))

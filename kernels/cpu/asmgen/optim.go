@@ -24,9 +24,9 @@ func optimFile(g *gen) {
 	rms := func(v, grad vec, rate, eps vec) vec {
 		return g.div(g.mul(grad, rate), g.sqrt(g.add(v, eps)))
 	}
-	g.mapLoop("rmsprop", []stream{w, v, gr}, "rate weight eps", 1, func(in, s []vec) []vec {
-		v := average(in[1], g.mul(in[2], in[2]), s[1])
-		return []vec{g.sub(in[0], rms(v, in[2], s[0], s[2])), v}
+	g.mapLoop("rmsprop", []stream{w, v, gr}, "rate keep weight eps", 1, func(in, s []vec) []vec {
+		v := g.fma(in[1], s[1], g.mul(g.mul(in[2], in[2]), s[2]))
+		return []vec{g.sub(in[0], rms(v, in[2], s[0], s[3])), v}
 	})
 	g.mapLoop("rmspropMomentum", []stream{w, m, v, gr}, "rate weight eps momentum", 1, func(in, s []vec) []vec {
 		v := average(in[2], g.mul(in[3], in[3]), s[1])

@@ -14,7 +14,7 @@ func momentumAVX2(w *float32, m *float32, grad *float32, n int, rate float32, mo
 func nesterovAVX2(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
 
 //go:noescape
-func rmspropAVX2(w *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32)
+func rmspropAVX2(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 
 //go:noescape
 func rmspropMomentumAVX2(w *float32, m *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32, momentum float32)

@@ -264,34 +264,35 @@ end15:
 	VZEROUPPER
 	RET
 
-// func rmspropAVX2(w *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32)
+// func rmspropAVX2(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 // Requires: AVX, FMA3
-TEXT ·rmspropAVX2(SB), $0-44
+TEXT ·rmspropAVX2(SB), $0-48
 	MOVQ         w+0(FP), AX
 	MOVQ         v+8(FP), CX
 	MOVQ         grad+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS rate+32(FP), Y0
-	VBROADCASTSS weight+36(FP), Y1
-	VBROADCASTSS eps+40(FP), Y2
+	VBROADCASTSS keep+36(FP), Y1
+	VBROADCASTSS weight+40(FP), Y2
+	VBROADCASTSS eps+44(FP), Y3
 	SUBQ         $0x08, BX
 	JLT          done17
 
 loop16:
-	VMOVUPS     (AX), Y3
-	VMOVUPS     (CX), Y4
-	VMOVUPS     (DX), Y5
-	VMULPS      Y5, Y5, Y6
-	VSUBPS      Y4, Y6, Y6
-	VMOVUPS     Y4, Y4
-	VFMADD231PS Y1, Y6, Y4
-	VMULPS      Y0, Y5, Y5
-	VADDPS      Y2, Y4, Y6
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (CX), Y5
+	VMOVUPS     (DX), Y6
+	VMULPS      Y6, Y6, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMULPS      Y0, Y6, Y5
+	VADDPS      Y3, Y7, Y6
 	VSQRTPS     Y6, Y6
 	VDIVPS      Y6, Y5, Y5
-	VSUBPS      Y5, Y3, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     Y4, (CX)
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y7, (CX)
 	ADDQ        $0x00000020, AX
 	ADDQ        $0x00000020, CX
 	ADDQ        $0x00000020, DX
@@ -305,21 +306,21 @@ done17:
 	LEAQ        masks8AVX2<>+0(SB), SI
 	MOVQ        $0x00000008, DI
 	SUBQ        BX, DI
-	VMOVDQU     (SI)(DI*4), Y3
-	VMASKMOVPS  (AX), Y3, Y4
-	VMASKMOVPS  (CX), Y3, Y5
-	VMASKMOVPS  (DX), Y3, Y6
-	VMULPS      Y6, Y6, Y7
-	VSUBPS      Y5, Y7, Y7
-	VMOVUPS     Y5, Y5
-	VFMADD231PS Y1, Y7, Y5
-	VMULPS      Y0, Y6, Y0
-	VADDPS      Y2, Y5, Y1
+	VMOVDQU     (SI)(DI*4), Y4
+	VMASKMOVPS  (AX), Y4, Y5
+	VMASKMOVPS  (CX), Y4, Y6
+	VMASKMOVPS  (DX), Y4, Y7
+	VMULPS      Y7, Y7, Y8
+	VMULPS      Y2, Y8, Y2
+	VMOVUPS     Y2, Y2
+	VFMADD231PS Y1, Y6, Y2
+	VMULPS      Y0, Y7, Y0
+	VADDPS      Y3, Y2, Y1
 	VSQRTPS     Y1, Y1
 	VDIVPS      Y1, Y0, Y0
-	VSUBPS      Y0, Y4, Y0
-	VMASKMOVPS  Y0, Y3, (AX)
-	VMASKMOVPS  Y5, Y3, (CX)
+	VSUBPS      Y0, Y5, Y0
+	VMASKMOVPS  Y0, Y4, (AX)
+	VMASKMOVPS  Y2, Y4, (CX)
 
 end18:
 	VZEROUPPER

@@ -14,7 +14,7 @@ func momentumAVX512(w *float32, m *float32, grad *float32, n int, rate float32, 
 func nesterovAVX512(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
 
 //go:noescape
-func rmspropAVX512(w *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32)
+func rmspropAVX512(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 
 //go:noescape
 func rmspropMomentumAVX512(w *float32, m *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32, momentum float32)

@@ -241,34 +241,35 @@ end15:
 	VZEROUPPER
 	RET
 
-// func rmspropAVX512(w *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32)
+// func rmspropAVX512(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·rmspropAVX512(SB), $0-44
+TEXT ·rmspropAVX512(SB), $0-48
 	MOVQ         w+0(FP), AX
 	MOVQ         v+8(FP), CX
 	MOVQ         grad+16(FP), DX
 	MOVQ         n+24(FP), BX
 	VBROADCASTSS rate+32(FP), Z0
-	VBROADCASTSS weight+36(FP), Z1
-	VBROADCASTSS eps+40(FP), Z2
+	VBROADCASTSS keep+36(FP), Z1
+	VBROADCASTSS weight+40(FP), Z2
+	VBROADCASTSS eps+44(FP), Z3
 	SUBQ         $0x10, BX
 	JLT          done17
 
 loop16:
-	VMOVUPS     (AX), Z3
-	VMOVUPS     (CX), Z4
-	VMOVUPS     (DX), Z5
-	VMULPS      Z5, Z5, Z6
-	VSUBPS      Z4, Z6, Z6
-	VMOVUPS     Z4, Z4
-	VFMADD231PS Z1, Z6, Z4
-	VMULPS      Z0, Z5, Z5
-	VADDPS      Z2, Z4, Z6
+	VMOVUPS     (AX), Z4
+	VMOVUPS     (CX), Z5
+	VMOVUPS     (DX), Z6
+	VMULPS      Z6, Z6, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     Z7, Z7
+	VFMADD231PS Z1, Z5, Z7
+	VMULPS      Z0, Z6, Z5
+	VADDPS      Z3, Z7, Z6
 	VSQRTPS     Z6, Z6
 	VDIVPS      Z6, Z5, Z5
-	VSUBPS      Z5, Z3, Z3
-	VMOVUPS     Z3, (AX)
-	VMOVUPS     Z4, (CX)
+	VSUBPS      Z5, Z4, Z4
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     Z7, (CX)
 	ADDQ        $0x00000040, AX
 	ADDQ        $0x00000040, CX
 	ADDQ        $0x00000040, DX
@@ -282,20 +283,20 @@ done17:
 	MOVQ        $-1, SI
 	BZHIQ       BX, SI, SI
 	KMOVW       SI, K1
-	VMOVUPS.Z   (AX), K1, Z3
-	VMOVUPS.Z   (CX), K1, Z4
-	VMOVUPS.Z   (DX), K1, Z5
-	VMULPS      Z5, Z5, Z6
-	VSUBPS      Z4, Z6, Z6
-	VMOVUPS     Z4, Z4
-	VFMADD231PS Z1, Z6, Z4
-	VMULPS      Z0, Z5, Z0
-	VADDPS      Z2, Z4, Z1
+	VMOVUPS.Z   (AX), K1, Z4
+	VMOVUPS.Z   (CX), K1, Z5
+	VMOVUPS.Z   (DX), K1, Z6
+	VMULPS      Z6, Z6, Z7
+	VMULPS      Z2, Z7, Z2
+	VMOVUPS     Z2, Z2
+	VFMADD231PS Z1, Z5, Z2
+	VMULPS      Z0, Z6, Z0
+	VADDPS      Z3, Z2, Z1
 	VSQRTPS     Z1, Z1
 	VDIVPS      Z1, Z0, Z0
-	VSUBPS      Z0, Z3, Z0
+	VSUBPS      Z0, Z4, Z0
 	VMOVUPS     Z0, K1, (AX)
-	VMOVUPS     Z4, K1, (CX)
+	VMOVUPS     Z2, K1, (CX)
 
 end18:
 	VZEROUPPER

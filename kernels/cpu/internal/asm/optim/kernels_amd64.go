@@ -14,7 +14,7 @@ const chunk = 1 << 13
 type (
 	step2x1 = func(w, g *float32, n int, a float32)
 	step3x2 = func(w, m, g *float32, n int, a, b float32)
-	step3x3 = func(w, v, g *float32, n int, a, b, c float32)
+	step3x4 = func(w, v, g *float32, n int, a, b, c, d float32)
 	step4x4 = func(w, m, v, g *float32, n int, a, b, c, d float32)
 	step4x5 = func(w, m, v, g *float32, n int, a, b, c, d, e float32)
 )
@@ -29,7 +29,7 @@ func forLevel(level isa.Level) *Kernels {
 	return portable()
 }
 
-func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmsprop step3x3, rmspropMomentum, adam step4x4, adamW step4x5) *Kernels {
+func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmsprop step3x4, rmspropMomentum, adam step4x4, adamW step4x5) *Kernels {
 	return &Kernels{
 		Level: level,
 		SGD: func(w, g []float32, rate float32) {
@@ -59,12 +59,12 @@ func kernels(level isa.Level, sgd step2x1, momentumStep, nesterov step3x2, rmspr
 				w, m, g = w[n:], m[n:], g[n:]
 			}
 		},
-		RMSprop: func(w, v, g []float32, rate, weight, eps float32) {
+		RMSprop: func(w, v, g []float32, rate, keep, weight, eps float32) {
 			v, g = v[:len(w)], g[:len(w)]
 			for len(w) > 0 {
 				preempt.Point()
 				n := min(len(w), chunk)
-				rmsprop(&w[0], &v[0], &g[0], n, rate, weight, eps)
+				rmsprop(&w[0], &v[0], &g[0], n, rate, keep, weight, eps)
 				w, v, g = w[n:], v[n:], g[n:]
 			}
 		},

@@ -21,11 +21,11 @@ type Kernels struct {
 	// Nesterov: m = momentum*m - rate*g; w += momentum*m - rate*g.
 	Nesterov func(w, m, g []float32, rate, momentum float32)
 
-	// RMSprop: v += (g^2-v)*weight; w -= rate*g / sqrt(v+eps), where weight is
-	// 1-rho.
-	RMSprop func(w, v, g []float32, rate, weight, eps float32)
+	// RMSprop: v = v*keep + g^2*weight; w -= rate*g / sqrt(v+eps), where keep is
+	// rho and weight 1-rho.
+	RMSprop func(w, v, g []float32, rate, keep, weight, eps float32)
 
-	// RMSpropMomentum: v as in RMSprop; m = momentum*m + rate*g / sqrt(v+eps);
+	// RMSpropMomentum: v += (g^2-v)*weight; m = momentum*m + rate*g / sqrt(v+eps);
 	// w -= m.
 	RMSpropMomentum func(w, m, v, g []float32, rate, weight, eps, momentum float32)
 

@@ -38,7 +38,7 @@ var steps = []struct {
 			m = mom*m - rate*g
 			return w + mom*m - rate*g, m, v
 		}},
-	{"RMSprop", func(k *Kernels, w, m, v, g []float32) { k.RMSprop(w, v, g, rate, w1, eps) },
+	{"RMSprop", func(k *Kernels, w, m, v, g []float32) { k.RMSprop(w, v, g, rate, 1-w1, w1, eps) },
 		func(w, m, v, g float64) (float64, float64, float64) {
 			v = 0.9*v + w1*g*g
 			return w - rate*g/math.Sqrt(v+eps), m, v

@@ -28,9 +28,9 @@ func portable() *Kernels {
 				w[i] += velocity(m[i], g[i], rate, momentum)
 			}
 		},
-		RMSprop: func(w, v, g []float32, rate, weight, eps float32) {
+		RMSprop: func(w, v, g []float32, rate, keep, weight, eps float32) {
 			for i := range w {
-				v[i] = average(v[i], g[i]*g[i], weight)
+				v[i] = float32(v[i]*keep) + float32(float32(g[i]*g[i])*weight)
 				w[i] -= rate * g[i] / sqrt(v[i]+eps)
 			}
 		},
