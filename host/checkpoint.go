@@ -69,6 +69,17 @@ type Port struct {
 	Columns []string `json:"columns,omitempty"` // of the data, for inputs
 	Target  string   `json:"target,omitempty"`  // what an output predicts
 	Classes []string `json:"classes,omitempty"` // labels by number, for outputs
+	Scores  string   `json:"scores,omitempty"`  // logits or probabilities, for outputs that the loss takes for either
+}
+
+// single reports whether the port has one number an example.
+func (p Port) single() bool {
+	for i, n := range p.Shape {
+		if i > 0 && n != "1" {
+			return false
+		}
+	}
+	return true
 }
 
 // runState is where a run stands, beside its tensors.
@@ -315,7 +326,7 @@ func signatureOf(p *train.Program, b *feed.Binding) Signature {
 			if l.Output != q.Name {
 				continue
 			}
-			o.Target = l.Target
+			o.Target, o.Scores = l.Target, l.Scores
 			for _, t := range b.Targets {
 				if t.Name == l.Target {
 					o.Classes = t.Classes

@@ -153,33 +153,43 @@ func (m *Model) predict(ctx context.Context, a *train.Arrays) (*Prediction, erro
 	for _, port := range m.s.signature.Outputs {
 		v := OutputValues{Name: port.Name, Values: out[port.Name]}
 		if tb := m.classTarget(port); tb != nil {
-			v.Labels, v.Scores = labels(v.Values, tb)
+			v.Labels, v.Scores = labels(v.Values, tb, port.Scores == train.Logits)
 		}
 		p.Outputs = append(p.Outputs, v)
 	}
 	return p, nil
 }
 
-// classTarget returns the target whose classes an output tells apart, or nil.
+// classTarget returns the target whose classes an output tells apart, or nil. One
+// number may also be an estimate of a whole number, which the loss then shows: it
+// takes the number neither for a logit nor for a probability.
 func (m *Model) classTarget(port Port) *feed.TargetBinding {
 	for i := range m.s.binding.Targets {
 		t := &m.s.binding.Targets[i]
-		if t.Name == port.Target && t.DType == graph.I32.String() {
-			return t
+		if t.Name != port.Target || t.DType != graph.I32.String() {
+			continue
 		}
+		if port.single() && t.Classes == nil && port.Scores == "" {
+			return nil
+		}
+		return t
 	}
 	return nil
 }
 
 // labels picks each example's class: the largest of several numbers, or whether
 // one number is above one half (of a probability) or zero (of a logit).
-func labels(v *Tensor, t *feed.TargetBinding) ([]string, []float64) {
+func labels(v *Tensor, t *feed.TargetBinding, logits bool) ([]string, []float64) {
 	if len(v.Shape) == 0 || v.Shape[0] == 0 {
 		return []string{}, []float64{}
 	}
 	n := int(v.Shape[0])
 	width := v.Len() / n
 	names, scores := make([]string, n), make([]float64, n)
+	fence := 0.5
+	if logits {
+		fence = 0
+	}
 	for i := range n {
 		best := 0
 		for j := 1; j < width; j++ {
@@ -190,7 +200,7 @@ func labels(v *Tensor, t *feed.TargetBinding) ([]string, []float64) {
 		scores[i] = v.Float(i*width + best)
 		if width == 1 {
 			best = 0
-			if scores[i] > 0.5 {
+			if scores[i] > fence {
 				best = 1
 			}
 		}

@@ -25,6 +25,7 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 	pickTarget := func(name string, node spec.Node, path string) (string, bool) {
 		return a.choose("target", name, r.TargetOrder, node, path)
 	}
+	logits := map[string]bool{} // outputs that a loss takes for logits
 	for i := range t.Losses {
 		l := &t.Losses[i]
 		name := l.Name
@@ -34,10 +35,17 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 		path := "train.loss." + name
 		out, ok1 := pickOutput(l.Output, l.Node, path)
 		target, ok2 := pickTarget(l.Target, l.Node, path)
-		cfg, _, ds := Config(a.ctx, a.h, sdk.LossKind, l.Type, l.Args, l.Node, path)
+		cfg, s, ds := Config(a.ctx, a.h, sdk.LossKind, l.Type, l.Args, l.Node, path)
 		a.diags.Append(ds...)
 		if !ok1 || !ok2 || ds.HasErrors() {
 			continue
+		}
+		scores := ""
+		if s.Parameter("from_logits") != nil {
+			scores = train.Probabilities
+			if cfg["from_logits"] == true {
+				scores, logits[out] = train.Logits, true
+			}
 		}
 		m, err := a.h.TraceLoss(a.ctx, Ref(l.Type), cfg, outputs[out], r.Targets[target])
 		if err == nil {
@@ -48,7 +56,7 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 				if l.Weight != nil {
 					w = *l.Weight
 				}
-				p.Losses = append(p.Losses, train.LossTerm{Name: name, Func: prefix + "loss", Output: out, Target: target, Weight: w})
+				p.Losses = append(p.Losses, train.LossTerm{Name: name, Func: prefix + "loss", Output: out, Target: target, Weight: w, Scores: scores})
 			}
 		}
 		a.report(err, l.Node, path)
@@ -62,6 +70,9 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 		a.diags.Append(ds...)
 		if !ok1 || !ok2 || ds.HasErrors() {
 			continue
+		}
+		if logits[out] {
+			a.diags.Append(readsScores(s, k, cfg, outputs[out], path)...)
 		}
 		m, err := a.h.TraceMetric(a.ctx, Ref(k.Type), cfg, outputs[out], r.Targets[target])
 		if err == nil {

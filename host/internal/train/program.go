@@ -45,7 +45,16 @@ type LossTerm struct {
 	Output string  `json:"output"`
 	Target string  `json:"target"`
 	Weight float64 `json:"weight"`
+	// Scores says what the loss takes the output for, Logits or Probabilities; empty
+	// where it knows no such thing.
+	Scores string `json:"scores,omitempty"`
 }
+
+// What a loss of classes takes an output for.
+const (
+	Logits        = "logits"
+	Probabilities = "probabilities"
+)
 
 // MetricTerm is one metric as functions over its state: Init () -> state,
 // Update (state, output, target, weight) -> state, Result (state) -> f32[].
