@@ -73,8 +73,12 @@ type savedFile struct {
 func (r *run) prepareSaver() error {
 	s := &r.saver
 	*s = saver{async: modelfmt.NewAsyncWriter(nil), fs: r.o.fs, every: 1}
+	// What killed runs left goes with the next run in their folder. Where that
+	// cannot be, nothing depends on it.
+	_ = modelfmt.Sweep(filepath.Dir(r.last))
 	if r.o.Resume != "" {
 		s.durable = place{r.o.Resume, r.state.Epoch, r.state.Step}
+		_ = modelfmt.Sweep(filepath.Dir(r.o.Resume))
 	}
 	c := r.p.spec.Train.Checkpoint
 	if c == nil {
@@ -98,8 +102,7 @@ func (r *run) prepareSaver() error {
 func (s *saver) numbered(epoch int) string { return fmt.Sprintf("%s%04d.hone", s.prefix, epoch) }
 
 // scan lists the numbered checkpoints on disk: a resumed run goes on with those
-// up to its epoch, all others are of a run that this one replaces. What killed
-// writers left is removed.
+// up to its epoch, all others are of a run that this one replaces.
 func (s *saver) scan(resumed bool, epoch int) error {
 	dir, base := filepath.Dir(s.prefix), filepath.Base(s.prefix)
 	list, err := os.ReadDir(dir)
@@ -107,19 +110,13 @@ func (s *saver) scan(resumed bool, epoch int) error {
 		return diag.Errorf("checkpoint", "cannot list the checkpoints of %s: %v", dir, err)
 	}
 	for _, d := range slices.Backward(list) {
-		name, hidden := strings.CutPrefix(d.Name(), ".")
-		digits, _, ok := strings.Cut(strings.TrimPrefix(name, base), ".hone")
-		n, err := strconv.Atoi(digits)
-		if !ok || !strings.HasPrefix(name, base) || err != nil || n < 1 {
+		n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(d.Name(), base), ".hone"))
+		if err != nil || n < 1 {
 			continue
 		}
 		path := s.numbered(n)
 		switch {
-		case hidden:
-			if err := modelfmt.RemoveStale(path); err != nil {
-				return checkpointError(path, err)
-			}
-		case name != filepath.Base(path):
+		case d.Name() != filepath.Base(path):
 		case !resumed || n > epoch:
 			s.replaced = append(s.replaced, path)
 		default:

@@ -125,7 +125,9 @@ func resolvePath(path string) (string, error) {
 	return abs, nil
 }
 
-func tempPrefix(base string) string { return "." + base + ".tmp-" }
+const tempMark = ".tmp-"
+
+func tempPrefix(base string) string { return "." + base + tempMark }
 
 // removeStale deletes what killed writers of the path left. The caller holds
 // the path's lock, so no file of that name belongs to a living writer.
@@ -143,6 +145,40 @@ func removeStale(fsys FileSystem, path string) error {
 		}
 	}
 	return nil
+}
+
+// Sweep deletes what killed writers of any checkpoint left in a folder: temporary
+// files and locks. Those of living writers are left alone.
+func Sweep(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("sweep %s: %w", dir, err)
+	}
+	var errs []error
+	for _, d := range list {
+		if name := leftOf(d.Name()); name != "" && d.Type().IsRegular() {
+			if err := RemoveStale(filepath.Join(dir, name)); err != nil && !errors.Is(err, ErrLocked) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// leftOf returns the checkpoint of which a file is a lock or temporary, or "".
+func leftOf(file string) string {
+	name, hidden := strings.CutPrefix(file, ".")
+	if lock, ok := strings.CutSuffix(name, ".lock"); ok {
+		name = lock
+	} else if at := strings.LastIndex(name, tempMark); at >= 0 {
+		name = name[:at]
+	} else {
+		return ""
+	}
+	if !hidden || !strings.HasSuffix(name, ".hone") {
+		return ""
+	}
+	return name
 }
 
 // RemoveStale deletes temporary files that killed writers of the path left

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -70,6 +72,48 @@ func TestReplaceFileKeepsTheOldOnError(t *testing.T) {
 
 // TestLockIsExclusive has many goroutines take one lock; never do two have it, and
 // nothing is left at the end.
+// TestSweep removes what dead writers left, and nothing of the living or of others.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	alive, err := Create(at("alive.hone"), WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Abort()
+	for _, name := range []string{
+		".dead.hone.tmp-0123456789abcdef", ".dead.hone.lock", ".gone.hone.lock", "whole.hone",
+		".notes.lock", "dead.hone.tmp-x", ".plan.txt.tmp-1",
+	} {
+		if err := os.WriteFile(at(name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(at(".folder.hone.lock"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range list {
+		if !strings.HasPrefix(d.Name(), ".alive.hone.tmp-") {
+			got = append(got, d.Name())
+		}
+	}
+	want := []string{".alive.hone.lock", ".folder.hone.lock", ".notes.lock", ".plan.txt.tmp-1", "dead.hone.tmp-x", "whole.hone"}
+	if !slices.Equal(got, want) || len(list) != len(want)+1 {
+		t.Errorf("the folder has %v and the living writer's file of %d, wanted %v", got, len(list)-len(got), want)
+	}
+	if err := alive.Commit(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLockIsExclusive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.hone")
 	var mu sync.Mutex
