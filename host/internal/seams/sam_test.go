@@ -74,3 +74,56 @@ func TestSAMWithClippingAndAccumulation(t *testing.T) {
 	again, _, _ := train(t, epochs("5", host.Options{NoPlugins: true}), host.TrainOptions{Resume: part})
 	sameBits(t, whole, again)
 }
+
+// Optimizers stand within each other as deep as one likes. The learning rate is
+// one, however deep the optimizer that has it: a schedule of the outermost gives it.
+const nested = `
+  epochs     = 3
+  batch_size = 4
+  optimizer "lookahead" {
+    period = 3
+    alpha  = 0.5
+    learning_rate "piecewise_constant_decay" {
+      boundaries = [6]
+      values     = [0.3, 0.05]
+    }
+    base "sam" {
+      rho = 0.1
+      base "sgd" {
+        momentum = 0.5
+      }
+    }
+  }`
+
+func TestOptimizersWithinOptimizers(t *testing.T) {
+	rows := examples(18)
+	p := toy(t, nested, rows, host.Options{})
+	w := weightsOf(t, before(t, p))
+	out, _, epochs := train(t, p, host.TrainOptions{})
+	m, slow, step := w.clone(), w.clone(), 0
+	m.each(func(string, int, float64) float64 { return 0 })
+	for i, rate := range []float64{0.3, 0.05, 0.05} { // of the last update of each epoch
+		near(t, "rate", []float64{float64(epochs[i].LearningRate)}, []float64{rate}, 1e-7)
+		for _, batch := range batchesOf(rows, 4) {
+			rate := 0.3
+			if step > 6 { // Keras: the first rate up to the boundary, it included
+				rate = 0.05
+			}
+			_, g := w.gradient(batch)
+			there, n := w.clone(), g.norm()
+			there.each(func(p string, i int, v float64) float64 { return v + 0.1*g[p][i]/n })
+			_, g = there.gradient(batch)
+			m.each(func(p string, i int, v float64) float64 { return 0.5*v - rate*g[p][i] })
+			w.each(func(p string, i int, v float64) float64 { return v + m[p][i] })
+			if step++; step%3 == 0 {
+				slow.each(func(p string, i int, v float64) float64 { return v + 0.5*(w[p][i]-v) })
+				w = slow.clone()
+			}
+		}
+	}
+	w.compare(t, out, 2e-6)
+	predicts(t, out, rows, slow)
+	if values(t, out)["hidden.kernel:base.base.momentum"] == nil {
+		t.Error("the innermost slot is not where it is looked for")
+	}
+}
