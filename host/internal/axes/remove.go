@@ -192,8 +192,9 @@ func (a *Axes) Remove(values []train.Value, cuts ...Cut) (*train.Program, []trai
 
 // value returns what stays of a run's value.
 func (a *Axes) value(r *removal, v train.Value) (train.Value, error) {
-	axes, name := a.named[key{v.Role, v.Name}], v.Name
+	axes := a.named[key{v.Role, v.Name}]
 	if axes == nil {
+		var name string
 		// A mask, or a slot that the host itself keeps beside the parameter.
 		if rest, ok := strings.CutPrefix(v.Name, "mask:"); ok && v.Role == graph.Input {
 			name = rest

@@ -131,7 +131,7 @@ func (*liarPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Clien
 
 func (*liarPlugin) Schema(context.Context, *pluginpb.SchemaRequest) (*pluginpb.SchemaResponse, error) {
 	r := &pluginpb.SchemaResponse{Name: "liar", Version: "0", IrVersion: 1}
-	for _, t := range []string{"garbage", "empty", "newer_ir", "wrong_types", "wrong_name", "slot", "needy", "insatiable", "foreign_need", "open_reference"} {
+	for _, t := range []string{"garbage", "empty", "newer_ir", "wrong_types", "wrong_name", "slot", "needy", "insatiable", "foreign_need", "open_reference", "foreign_opaque"} {
 		r.Components = append(r.Components, &pluginpb.Component{Kind: pluginpb.Kind_KIND_LAYER, Type: t, MinInputs: 1, MaxInputs: 1})
 	}
 	return r, nil
@@ -173,6 +173,16 @@ func (*liarPlugin) Trace(_ context.Context, req *pluginpb.TraceRequest) (*plugin
 		return fn("layer", func(f *graphpb.Function) {
 			f.Params = append(f.Params, &graphpb.Param{Name: "w", Role: graphpb.Role_ROLE_PARAM, Type: &graphpb.Type{Dtype: graphpb.DType_DTYPE_F32}, Decl: &graphpb.Decl{Initializer: "nowhere"}})
 		}), nil
+	case "foreign_opaque":
+		m := graph.NewModule()
+		b := graph.NewBuilder(m, "layer", graph.Any)
+		x := b.Input("x", input)
+		b.Output("y", b.Apply(graph.OpOpaque, &graph.OpaqueAttrs{Component: "acme.secret", Types: []graph.Type{input}}, x)[0])
+		if _, err := b.Finish(); err != nil {
+			return nil, err
+		}
+		data, err := graph.Marshal(m)
+		return &pluginpb.TraceResponse{Module: data}, err
 	}
 	return fn("layer", same), nil
 }
@@ -266,6 +276,7 @@ func TestTroublesomePluginsGiveDiagnostics(t *testing.T) {
 		{"liar", "insatiable", "plugin_graph", []string{"although it was supplied"}},
 		{"liar", "foreign_need", "plugin_graph", nil},
 		{"liar", "open_reference", "plugin_graph", []string{"nowhere"}},
+		{"liar", "foreign_opaque", "plugin_graph", []string{`"acme.secret"`, "does not have"}},
 	} {
 		t.Run(c.plugin+"/"+c.layer, func(t *testing.T) {
 			o := patient
