@@ -107,12 +107,81 @@ func TestOptimizersThatDoNotFitAreRefused(t *testing.T) {
 			return p
 		}},
 		{"outside of Finish", func(b *sdk.OptimizerBuilder, p, _ graph.Value) graph.Value { b.SetGlobal("g", p); return p }},
+		{"no optimizer is given", func(b *sdk.OptimizerBuilder, p, g graph.Value) graph.Value {
+			return b.Optimizer("inner", sdk.Component{}, p, g)
+		}},
+		{"is no optimizer", func(b *sdk.OptimizerBuilder, p, g graph.Value) graph.Value {
+			return b.Optimizer("inner", sdk.Own(&extremes{}), p, g)
+		}},
+		{"two optimizers are applied", func(b *sdk.OptimizerBuilder, p, g graph.Value) graph.Value {
+			q := b.Optimizer("inner", sdk.Own(&careful{}), p, g)
+			return b.Optimizer("inner", sdk.Own(&careful{}), q, g)
+		}},
+		{"both have the power", func(b *sdk.OptimizerBuilder, p, g graph.Value) graph.Value {
+			q := b.Optimizer("one", sdk.Own(&careful{}), p, g)
+			return b.Optimizer("two", sdk.Own(&careful{}), q, g)
+		}},
+		{"scope of an optimizer", func(b *sdk.OptimizerBuilder, p, g graph.Value) graph.Value {
+			return b.Optimizer("In", sdk.Own(&careful{}), p, g)
+		}},
 		{"slot is called", func(b *sdk.OptimizerBuilder, p, _ graph.Value) graph.Value { return b.Slot("Bad", 0) }},
 	} {
 		k := optimizerKit(t, func() sdk.Optimizer { return &optimizerFunc{c.f} })
 		if _, err := k.Trace(sdk.OptimizerKind, "o", nil, graph.T(graph.F32, 2)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, wanted %q", err, c.want)
 		}
+	}
+}
+
+// around contains a careful optimizer of its own and has globals beside its.
+type around struct{ rate float64 }
+
+func (o *around) Partial(_ *sdk.OptimizerBuilder, param, _ graph.Value) []graph.Value {
+	return []graph.Value{param.Sum(), param.Reduce(graph.Max)}
+}
+
+func (o *around) Combine(_ *sdk.OptimizerBuilder, a, c []graph.Value) []graph.Value {
+	return []graph.Value{a[0].Add(c[0]), a[1].Max(c[1])}
+}
+
+func (o *around) Finish(b *sdk.OptimizerBuilder, totals []graph.Value) {
+	b.SetGlobal("spread", totals[1].Sub(totals[0]))
+}
+
+func (o *around) Update(b *sdk.OptimizerBuilder, param, grad graph.Value) graph.Value {
+	b.SetSlot("seen", b.SlotScalar("seen", 0).Add(b.Global("spread")))
+	return b.Optimizer("inner", sdk.Own(&careful{LearningRate: o.rate}), param, grad)
+}
+
+func TestAnOptimizerContainsAnother(t *testing.T) {
+	k := optimizerKit(t, func() sdk.Optimizer { return &around{rate: 0.5} })
+	m := k.MustTrace(sdk.OptimizerKind, "o", nil, graph.T(graph.F32, 2))
+	args := plugintest.Values{"param": floats(1, 2), "grad": floats(3, 0)}
+	one := k.Run(m, "partial", graph.Any, args)
+	two := k.Run(m, "combine", graph.Any, plugintest.Values{
+		"total0": one["total0"], "total1": one["total1"], "total2": one["total2"],
+		"other0": graph.ScalarOf(graph.F32, 4), "other1": graph.ScalarOf(graph.F32, 9), "other2": graph.ScalarOf(graph.F32, 16),
+	})
+	globals := k.Run(m, "finish", graph.Any, two)
+	if s, n := globals["spread"].Float(0), globals["inner.norm"].Float(0); s != 9-7 || n != 5 {
+		t.Errorf("the globals are %v and %v, wanted 2 and 5", s, n)
+	}
+	for name, v := range globals {
+		args[name] = v
+	}
+	for name, v := range k.Run(m, "init", graph.Any, args) {
+		args[name] = v
+	}
+	// The inner optimizer's powers are the outer one's.
+	if got := k.Run(m, "perturb", graph.Any, args)["param"].Float(0); math.Abs(got-1.03) > 1e-6 {
+		t.Errorf("perturbed to %v, wanted 1.03", got)
+	}
+	out := k.Run(m, "update", graph.Any, args)
+	if got := out["param"].Float(0); math.Abs(got-0.7) > 1e-6 || out["seen"].Float(0) != 2 {
+		t.Errorf("updated to %v having seen %v, wanted 0.7 and 2", got, out["seen"].Float(0))
+	}
+	if got := k.Run(m, "eval_params", graph.Any, out)["param"].Float(0); math.Abs(got-0.85) > 1e-6 {
+		t.Errorf("evaluated with %v, wanted 0.85", got)
 	}
 }
 

@@ -208,7 +208,10 @@ func flatForward(ctx context.Context, m *graph.Module, mode graph.Mode, cfg Step
 		return nil, err
 	}
 	f, err := autodiff.AddFlat(m, flat, "hone.flat")
-	if err != nil || cfg.Replicas <= 1 {
+	if err != nil {
+		return nil, err
+	}
+	if f, err = useLogits(m, f); err != nil || cfg.Replicas <= 1 {
 		return f, err
 	}
 	return spread(m, f, cfg.Replicas)

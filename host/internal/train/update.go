@@ -1,6 +1,7 @@
 package train
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hone-ml/hone/host/internal/autodiff"
@@ -67,12 +68,24 @@ func (s *step) update(grad *graph.Func, params []trained, res map[string]graph.V
 	}
 	s.accumulate(params, grads)
 	s.clip(grads)
-	globals := s.globals(params, grads)
+	var globals map[string]graph.Value
+	if s.takesGlobals(params) {
+		globals = s.globals(params, grads)
+	}
 	for i, q := range params {
 		if s.optimize(q.Param, grads[i], globals); s.failed() {
 			return
 		}
 	}
+}
+
+// takesGlobals reports whether the update needs globals, rather than the
+// perturbation alone.
+func (s *step) takesGlobals(params []trained) bool {
+	return slices.ContainsFunc(params, func(q trained) bool {
+		f := s.function(s.p.Optimizer.Update[q.Name], q.Param)
+		return f != nil && slices.ContainsFunc(f.Params, func(a graph.Param) bool { return a.Role == graph.GlobalRole })
+	})
 }
 
 func (s *step) failed() bool { return s.err != nil || s.b.Err() != nil }
