@@ -44,7 +44,7 @@ func placeParts(ctx context.Context, o Options, pipe *prep.Pipeline, parts *feed
 	err := parts.Named(func(name string, t *data.Dataset) error {
 		src, err := transformed(ctx, pipe, name, *t)
 		if err != nil {
-			return err
+			return partError(parts, name, *t, err)
 		}
 		sources[name] = src
 		total += 2 * src.Schema().Bytes(src.Rows())
@@ -61,7 +61,7 @@ func placeParts(ctx context.Context, o Options, pipe *prep.Pipeline, parts *feed
 		if total <= limit || name != "train" && 2*src.Schema().Bytes(src.Rows()) <= limit/4 {
 			table, err := data.ReadAll(ctx, src)
 			if err != nil {
-				return partError(name, err)
+				return partError(parts, name, *t, err)
 			}
 			*t = table.WithDigest((*t).Digest())
 			return nil
@@ -73,7 +73,7 @@ func placeParts(ctx context.Context, o Options, pipe *prep.Pipeline, parts *feed
 		}
 		s, err := data.Spill(ctx, src, "")
 		if err != nil {
-			return partError(name, err)
+			return partError(parts, name, *t, err)
 		}
 		*t = parts.Keep(s)
 		return nil
@@ -89,15 +89,12 @@ func transformed(ctx context.Context, pipe *prep.Pipeline, part string, rows dat
 	if part == "train" {
 		use = prep.Train
 	}
-	s, err := pipe.Prepare(ctx, use, rows)
-	return s, partError(part, err)
+	return pipe.Prepare(ctx, use, rows)
 }
 
-func partError(part string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s part: %w", part, err)
-	}
-	return nil
+// partError says in which part an error is, and in which line of its file.
+func partError(parts *feed.Parts, part string, rows data.Dataset, err error) error {
+	return parts.Explain(part, rows.Rows(), diag.From(fmt.Errorf("%s part: %w", part, err)))
 }
 
 // columnsOf returns a table of no rows with the dataset's columns and dictionaries.
@@ -108,8 +105,14 @@ func columnsOf(ctx context.Context, d data.Dataset) (*data.Table, error) {
 	return d.Take(ctx, nil)
 }
 
-// arraysOf binds a part's columns: as arrays in memory, or staged where it lies on disk.
-func arraysOf(ctx context.Context, b *feed.Binding, p *train.Program, part string, rows data.Dataset) (*train.Arrays, diag.Diagnostics) {
+// arraysOf binds a part's columns: as arrays in memory, or staged where it lies on
+// disk. Diagnostics name the place in its file.
+func arraysOf(ctx context.Context, b *feed.Binding, p *train.Program, parts *feed.Parts, part string, rows data.Dataset) (*train.Arrays, diag.Diagnostics) {
+	a, diags := bindPart(ctx, b, p, part, rows)
+	return a, parts.Explain(part, rows.Rows(), diags)
+}
+
+func bindPart(ctx context.Context, b *feed.Binding, p *train.Program, part string, rows data.Dataset) (*train.Arrays, diag.Diagnostics) {
 	classes := classLimits(p)
 	t, ok := rows.(*data.Table)
 	if !ok {

@@ -48,7 +48,7 @@ func (p *Project) Inspect(ctx context.Context) (*Inspection, error) {
 	if p.spec.Train == nil || pre.assembly.Program.Optimizer == nil {
 		return in, nil
 	}
-	a, ds := arraysOf(ctx, pre.binding, pre.assembly.Program, "train", pre.parts.Train)
+	a, ds := arraysOf(ctx, pre.binding, pre.assembly.Program, pre.parts, "train", pre.parts.Train)
 	if ds.HasErrors() {
 		return nil, ds
 	}

@@ -212,11 +212,18 @@ func labels(v *Tensor, t *feed.TargetBinding, logits bool) ([]string, []float64)
 // PredictFile reads raw rows (.npy, .npz, CSV, JSON lines, IDX, each by its
 // content) and predicts them, through the transforms fitted in training.
 func (m *Model) PredictFile(ctx context.Context, path string) (*Prediction, error) {
-	t, err := m.readRows(ctx, path)
+	t, open, err := m.readRows(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	return m.predictTable(ctx, t)
+	p, err := m.predictTable(ctx, t)
+	if err != nil {
+		// The rows stand for the test part, so that messages name the file's lines.
+		parts := &feed.Parts{Test: t}
+		parts.From("test", path, open, t.Rows())
+		return nil, parts.Explain("test", t.Rows(), diag.From(err))
+	}
+	return p, nil
 }
 
 func (m *Model) predictTable(ctx context.Context, t *data.Table) (*Prediction, error) {
@@ -235,17 +242,38 @@ func (m *Model) predictTable(ctx context.Context, t *data.Table) (*Prediction, e
 
 // readRows reads a file of examples. A file without column names, such as an
 // array or images, feeds the one column that the model reads.
-func (m *Model) readRows(ctx context.Context, path string) (*data.Table, error) {
-	t, err := feed.ReadAny(ctx, path)
+func (m *Model) readRows(ctx context.Context, path string) (*data.Table, data.OpenOptions, error) {
+	open := m.reading(path, data.Limits{})
+	t, err := data.Load(ctx, path, open)
 	if err != nil {
-		return nil, err
+		return nil, open, err
 	}
 	want := m.columns()
 	if len(t.Schema()) == 1 && len(want) == 1 && t.Column(want[0]) == nil {
 		c := t.Column(t.Schema()[0].Name).Renamed(want[0])
-		return data.NewTable(c)
+		t, err = data.NewTable(c)
 	}
-	return t, nil
+	return t, open, err
+}
+
+// reading says how to read a file of rows: as the training rows were read.
+// Columns that were text then are text now.
+func (m *Model) reading(path string, limits data.Limits) data.OpenOptions {
+	var text, targets []string
+	if m.s.pipeline != nil {
+		for _, f := range m.s.pipeline.Inputs() {
+			if f.Type == data.String {
+				text = append(text, f.Name)
+			}
+		}
+	}
+	for _, t := range m.s.binding.Targets {
+		targets = append(targets, t.Name)
+		if t.Classes != nil {
+			text = append(text, t.Name)
+		}
+	}
+	return m.s.binding.Reading.Open(path, text, targets, limits)
 }
 
 // columns returns the columns that raw rows must have.
@@ -297,7 +325,7 @@ func (m *Model) Evaluate(ctx context.Context, path string, o Options) (*Evaluati
 	if err := placeParts(ctx, o, m.s.pipeline, rows); err != nil {
 		return nil, err
 	}
-	a, diags := arraysOf(ctx, m.s.binding, m.s.program, "test", rows.Test)
+	a, diags := arraysOf(ctx, m.s.binding, m.s.program, rows, "test", rows.Test)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -337,13 +365,7 @@ func (m *Model) evaluationRows(ctx context.Context, path string, o Options) (*fe
 		if err != nil {
 			return nil, "", err
 		}
-		switch part {
-		case "validation":
-			parts.Test = parts.Validation
-		case "train":
-			parts.Test = parts.Train
-		}
-		parts.Train, parts.Validation = nil, nil
+		parts.Only(part)
 		return parts, part, nil
 	case isFolder(path):
 		s, err := data.ReadMNIST(ctx, path, data.Limits{})
@@ -356,11 +378,14 @@ func (m *Model) evaluationRows(ctx context.Context, path string, o Options) (*fe
 		return &feed.Parts{Test: s.Train}, path, nil
 	}
 	parts := &feed.Parts{}
-	d, err := data.LoadOrSpill(ctx, path, data.OpenOptions{Limits: data.Limits{Bytes: max(o.dataMemory()/2, 1)}})
-	if err == nil {
-		parts.Test = parts.Keep(d)
+	open := m.reading(path, data.Limits{Bytes: max(o.dataMemory()/2, 1)})
+	d, err := data.LoadOrSpill(ctx, path, open)
+	if err != nil {
+		return nil, "", err
 	}
-	return parts, path, err
+	parts.Test = parts.Keep(d)
+	parts.From("test", path, open, d.Rows())
+	return parts, path, nil
 }
 
 // recordedData reads the data block that the checkpoint's spec has.

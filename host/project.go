@@ -156,6 +156,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		}
 		names := feed.Targets(out.data, out.parts.Train.Schema(), targets)
 		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{Backend: be, Targets: names, Aside: aside, Seed: seed, ExactValues: p.o.exactValues()})
+		ds = out.parts.Explain("train", out.parts.Train.Rows(), ds)
 		diags.Append(ds...)
 		if ds.HasErrors() {
 			return nil, diags
@@ -171,6 +172,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		return nil, append(diags, module.Locate(diag.From(err), out.data.Node, "data."+out.data.Name)...)
 	}
 	b, ds := feed.Bind(out.model, out.data, columns, targets)
+	ds = out.parts.Explain("train", -1, ds)
 	diags.Append(ds...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -182,6 +184,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 			}
 		}
 	}
+	b.Reading = out.parts.Reading()
 	out.binding = b
 	types, order := b.TargetTypes()
 	a, ds := module.Assemble(ctx, h, module.Request{Model: out.model, Train: s.Train, Inputs: b.InputTypes(), Targets: types, TargetOrder: order})

@@ -282,7 +282,7 @@ func (r *run) arrays(ctx context.Context, parts *feed.Parts) error {
 	r.parts = map[string]*train.Arrays{}
 	var diags diag.Diagnostics
 	_ = parts.Named(func(name string, t *data.Dataset) error {
-		a, ds := arraysOf(ctx, r.content.binding, r.content.program, name, *t)
+		a, ds := arraysOf(ctx, r.content.binding, r.content.program, parts, name, *t)
 		diags.Append(ds...)
 		if !ds.HasErrors() {
 			r.parts[name] = a

@@ -25,7 +25,7 @@ func ClassesOf(c *Column) (*Classes, error) {
 	}
 	for i := range c.rows {
 		if c.Missing.Get(i) {
-			return nil, diag.Errorf("class_missing", "column %q has no value in row %d, so the row has no class", c.Name, i+1).
+			return nil, diag.Errorf("class_missing", "column %q has no value in row %d, so the row has no class", c.Name, i+1).Cell(c.Name, int64(i+1)).
 				Hint("Remove the rows without one, or fill them in first.")
 		}
 	}
@@ -100,7 +100,7 @@ func (k *Classes) tooFew(class, rows int, purpose string) error {
 	if rows == 1 {
 		counted = "one row"
 	}
-	return diag.Errorf("too_few_rows", "class %q of column %q has %s, too few to %s", k.Names[class], k.about, counted, purpose).
+	return diag.Errorf("too_few_rows", "class %q of column %q has %s, too few to %s", k.Names[class], k.about, counted, purpose).Cell(k.about, int64(slices.Index(k.Of, int32(class))+1)).
 		Hint("Add examples of the class, join it with another one, or remove its rows; or do not stratify.")
 }
 

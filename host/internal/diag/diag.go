@@ -84,6 +84,10 @@ type Diagnostic struct {
 	Context *Range `json:"context,omitempty"`
 	// Path names the attribute, such as model.mlp.layer.hidden.units.
 	Path string `json:"path,omitempty"`
+	// Column names the column of the data at fault, Row its row, from 1; "" and 0
+	// where it is none.
+	Column string `json:"column,omitempty"`
+	Row    int64  `json:"row,omitempty"`
 	// Cause is the error below, if there is one, for errors.Is and errors.As.
 	Cause error `json:"-"`
 }
@@ -117,6 +121,16 @@ func (d Diagnostic) At(r Range) Diagnostic {
 // Within returns d with its context.
 func (d Diagnostic) Within(r Range) Diagnostic {
 	d.Context = &r
+	return d
+}
+
+// SomeRow stands for a row, if there is one, that makes a column what it ought not
+// to be. Whoever has the data looks for it.
+const SomeRow = -1
+
+// Cell returns d with the cell of the data at fault; row 0 is the whole column.
+func (d Diagnostic) Cell(column string, row int64) Diagnostic {
+	d.Column, d.Row = column, row
 	return d
 }
 

@@ -22,6 +22,8 @@ type Binding struct {
 	Inputs  []InputBinding  `json:"inputs"`
 	Targets []TargetBinding `json:"targets,omitempty"`
 	Weight  string          `json:"weight,omitempty"` // column of example weights
+	// Reading is how text was read; nil where the rows were none.
+	Reading *Reading `json:"reading,omitempty"`
 }
 
 // InputBinding joins columns, in order, to one input of the model.
@@ -115,7 +117,7 @@ func bindTarget(t *data.Table, name string) (*TargetBinding, error) {
 		// In the order of the alphabet, as scikit-learn's LabelEncoder.
 		tb.DType, tb.Classes = graph.I32.String(), slices.Sorted(slices.Values(c.Dict()))
 		if len(tb.Classes) < 2 {
-			return nil, diag.Errorf("one_class", "the target %q has one class alone (%v)", name, tb.Classes).
+			return nil, diag.Errorf("one_class", "the target %q has one class alone (%v)", name, tb.Classes).Cell(name, 0).
 				Hint("There is nothing to tell apart. Check the file, or name another target.")
 		}
 	case c.Type.Integer(), c.Type == data.Bool:
@@ -162,7 +164,7 @@ func bindInput(in *spec.Input, t *data.Table, targets []string, weight string) (
 	for _, name := range b.Columns {
 		c := t.Column(name)
 		if c.Type == data.String {
-			return nil, diag.Errorf("string_input", "column %q holds strings, and the input %q takes numbers", name, in.Name).
+			return nil, diag.Errorf("string_input", "column %q holds strings, and the input %q takes numbers", name, in.Name).Cell(name, diag.SomeRow).
 				Hint("Encode it with a transform, such as one_hot, or leave it out of columns.")
 		}
 		total += int64(c.Width())
@@ -254,7 +256,7 @@ func (b *Binding) arrays(t *data.Table, first int, withTargets bool) (*train.Arr
 		a.Weights = c.GatherFloat32(nil, all(t.Rows()))
 		for i, w := range a.Weights {
 			if !(w >= 0) || math.IsInf(float64(w), 0) {
-				diags.Append(diag.Errorf("weight_value", "row %d of the weight column %q is %v", first+i+1, b.Weight, w).Hint("Weights are finite numbers from 0 up."))
+				diags.Append(diag.Errorf("weight_value", "row %d of the weight column %q is %v", first+i+1, b.Weight, w).Cell(b.Weight, int64(first+i+1)).Hint("Weights are finite numbers from 0 up."))
 				break
 			}
 		}
@@ -293,10 +295,10 @@ func inputArray(in *InputBinding, t *data.Table, first int) (kernels.View, error
 	for _, name := range in.Columns {
 		c := t.Column(name)
 		if c == nil {
-			return kernels.View{}, data.MissingColumn(fmt.Sprintf("the input %q", in.Name), name, t.Schema())
+			return kernels.View{}, data.MissingColumn(fmt.Sprintf("the input %q", in.Name), name, t.Schema()).Cell(name, 0)
 		}
 		if c.Type == data.String {
-			return kernels.View{}, diag.Errorf("string_input", "column %q holds strings, and the input %q takes numbers", name, in.Name).
+			return kernels.View{}, diag.Errorf("string_input", "column %q holds strings, and the input %q takes numbers", name, in.Name).Cell(name, diag.SomeRow).
 				Hint("Check the column's type in the file.")
 		}
 		if m := c.Missing.Count(n); m > 0 {
@@ -304,7 +306,7 @@ func inputArray(in *InputBinding, t *data.Table, first int) (kernels.View, error
 			for !c.IsMissing(at) {
 				at++
 			}
-			return kernels.View{}, diag.Errorf("missing_values", "column %q lacks %d of %d values, the first in row %d, and the input %q cannot take that", name, m, n, first+at+1, in.Name).
+			return kernels.View{}, diag.Errorf("missing_values", "column %q lacks %d of %d values, the first in row %d, and the input %q cannot take that", name, m, n, first+at+1, in.Name).Cell(name, int64(first+at+1)).
 				Hint("Fill them with the transform impute, or drop the rows with drop_missing.")
 		}
 		total += int64(c.Width())
@@ -373,7 +375,7 @@ func finite(in *InputBinding, cols []*data.Column, v []float32, shape []int64, f
 				}
 				k -= c.Width()
 			}
-			return kernels.View{}, diag.Errorf("infinite_value", "row %d of column %q, which feeds the input %q, is %v", first+row+1, name, in.Name, x).
+			return kernels.View{}, diag.Errorf("infinite_value", "row %d of column %q, which feeds the input %q, is %v", first+row+1, name, in.Name, x).Cell(name, int64(first+row+1)).
 				Hint("Remove the row, or bound the column with the transform clip_outliers.")
 		}
 	}
@@ -384,14 +386,14 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 	n := t.Rows()
 	c := t.Column(tb.Name)
 	if c == nil {
-		return kernels.View{}, data.MissingColumn("the target", tb.Name, t.Schema())
+		return kernels.View{}, data.MissingColumn("the target", tb.Name, t.Schema()).Cell(tb.Name, 0)
 	}
 	if m := c.Missing.Count(n); m > 0 {
 		at := 0
 		for !c.IsMissing(at) {
 			at++
 		}
-		return kernels.View{}, diag.Errorf("missing_target", "the target %q lacks %d of %d values, the first in row %d", tb.Name, m, n, first+at+1).
+		return kernels.View{}, diag.Errorf("missing_target", "the target %q lacks %d of %d values, the first in row %d", tb.Name, m, n, first+at+1).Cell(tb.Name, int64(first+at+1)).
 			Hint("Drop those rows with the transform drop_missing.")
 	}
 	shape := append([]int64{int64(n)}, tb.Shape...)
@@ -411,7 +413,7 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 		}
 		for i, code := range c.Codes() {
 			if codes[i] = to[code]; codes[i] < 0 {
-				return kernels.View{}, diag.Errorf("unknown_class", "row %d has the class %q of the target %q, which training did not see", first+i+1, c.StringAt(i), tb.Name).
+				return kernels.View{}, diag.Errorf("unknown_class", "row %d has the class %q of the target %q, which training did not see", first+i+1, c.StringAt(i), tb.Name).Cell(tb.Name, int64(first+i+1)).
 					Hint("The classes are %s.", listOf(tb.Classes))
 			}
 		}
@@ -425,7 +427,8 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 		out := make([]int32, len(ints))
 		for i, v := range ints {
 			if v < math.MinInt32 || v > math.MaxInt32 {
-				return kernels.View{}, diag.Errorf("target_value", "row %d of the target %q is %d, beyond 32 bits", first+i+1, tb.Name, v)
+				return kernels.View{}, diag.Errorf("target_value", "row %d of the target %q is %d, beyond 32 bits", first+i+1, tb.Name, v).Cell(tb.Name, int64(first+i+1)).
+					Hint("Number the classes from 0, or give them names.")
 			}
 			out[i] = int32(v)
 		}
@@ -434,7 +437,7 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 	out := c.GatherFloat32(nil, all(n))
 	for i, v := range out {
 		if v-v != 0 {
-			return kernels.View{}, diag.Errorf("infinite_value", "row %d of the target %q is %v", first+i+1, tb.Name, v).Hint("Remove the row.")
+			return kernels.View{}, diag.Errorf("infinite_value", "row %d of the target %q is %v", first+i+1, tb.Name, v).Cell(tb.Name, int64(first+i+1)).Hint("Remove the row.")
 		}
 	}
 	return kernels.View{DType: graph.F32, Shape: shape, Data: bytesOf(out)}, nil
@@ -454,7 +457,7 @@ func checkClasses(a *train.Arrays, first int, target string, classes int64, wher
 	labels := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(v.Data))), len(v.Data)/4)
 	for i, l := range labels {
 		if l < 0 || int64(l) >= classes {
-			return diag.Errorf("label_range", "row %d of the %s part has the label %d of the target %q, and the model's output has %d classes, 0 to %d", first+i+1, where, l, target, classes, classes-1).
+			return diag.Errorf("label_range", "row %d of the %s part has the label %d of the target %q, and the model's output has %d classes, 0 to %d", first+i+1, where, l, target, classes, classes-1).Cell(target, int64(first+i+1)).
 				Hint("Give the last layer more units (at least %d), or correct the label.", max(int64(l)+1, 2))
 		}
 	}

@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -23,7 +26,127 @@ type Parts struct {
 	// Digest identifies the bytes that were read.
 	Digest string
 
-	files []io.Closer
+	files   []io.Closer
+	origins map[string]origin
+}
+
+// origin says where a part's rows come from.
+type origin struct {
+	path string
+	open data.OpenOptions
+	rows []int64 // of the file, by row of the part; nil where they are the same
+	n    int     // rows of the part as it was read
+}
+
+// From says that a part's rows are those of a file, for messages.
+func (p *Parts) From(part, path string, open data.OpenOptions, rows int) {
+	if p.origins == nil {
+		p.origins = map[string]origin{}
+	}
+	p.origins[part] = origin{path: path, open: open, n: rows}
+}
+
+// divide gives parts rows of the training part.
+func (p *Parts) divide(rows map[string][]int64) {
+	from, known := p.origins["train"]
+	whole := p.Train
+	for part, of := range rows {
+		d := data.SubsetOf(whole, of)
+		switch part {
+		case "train":
+			p.Train = d
+		case "validation":
+			p.Validation = d
+		default:
+			p.Test = d
+		}
+		if !known {
+			continue
+		}
+		o := origin{path: from.path, open: from.open, rows: of, n: len(of)}
+		if from.rows != nil {
+			o.rows = make([]int64, len(of))
+			for i, r := range of {
+				o.rows[i] = from.rows[r]
+			}
+		}
+		p.origins[part] = o
+	}
+}
+
+// Only leaves one part, as the test part.
+func (p *Parts) Only(part string) {
+	switch part {
+	case "train":
+		p.Test = p.Train
+	case "validation":
+		p.Test = p.Validation
+	}
+	p.Train, p.Validation = nil, nil
+	p.origins = map[string]origin{"test": p.origins[part]}
+}
+
+// Explain points diagnostics about the data at the file, line and column. Rows
+// that they name are counted in the part as it was read, unless rows, the
+// number that it has now, is another one: then the file alone is named.
+func (p *Parts) Explain(part string, rows int, ds diag.Diagnostics) diag.Diagnostics {
+	o, ok := p.origins[part]
+	if !ok || o.path == "" {
+		return ds
+	}
+	out := slices.Clone(ds)
+	for i := range out {
+		d := &out[i]
+		if d.Column == "" {
+			continue
+		}
+		at := diag.Range{File: o.path}
+		if d.Row == diag.SomeRow {
+			cell, row, ok := p.odd(part, d)
+			if !ok {
+				d.Column, d.Row = "", 0
+				continue
+			}
+			d.Detail = strings.TrimSpace(fmt.Sprintf("%s The column holds numbers but for %q in row %d: correct it, or name it among the missing values.", d.Detail, cell, row))
+			d.Row = row
+			at = data.Place(o.path, o.open, row, d.Column)
+		} else if rows == o.n || d.Row == 0 {
+			row := d.Row
+			if row > 0 && o.rows != nil {
+				row = o.rows[row-1] + 1
+				d.Summary = renamed(d.Summary, d.Row, row)
+				d.Row = row
+			}
+			at = data.Place(o.path, o.open, row, d.Column)
+		}
+		d.Subject, d.Context = &at, nil
+	}
+	return out
+}
+
+// odd looks for the cell that makes a column text, where a diagnostic is about a
+// whole column.
+func (p *Parts) odd(part string, d *diag.Diagnostic) (string, int64, bool) {
+	// The parts of one file have one type in a column, whichever has the cell.
+	parts := map[string]data.Dataset{"train": p.Train, "validation": p.Validation, "test": p.Test}
+	for _, name := range []string{part, "train", "validation", "test"} {
+		o := p.origins[name]
+		if parts[name] == nil || o.path != p.origins[part].path || o.n != parts[name].Rows() {
+			continue
+		}
+		if cell, row, ok := data.OddCell(context.Background(), parts[name], d.Column); ok {
+			if o.rows != nil {
+				row = o.rows[row-1] + 1
+			}
+			return cell, row, true
+		}
+	}
+	return "", 0, false
+}
+
+// renamed replaces "row FROM" by "row TO".
+func renamed(text string, from, to int64) string {
+	return regexp.MustCompile(fmt.Sprintf(`\brow %d\b`, from)).ReplaceAllString(text, fmt.Sprintf("row %d", to))
 }
 
 // Close removes what lies on disk.
@@ -80,6 +203,7 @@ func sources() map[string]source {
 		{Name: "comment", Doc: "What begins lines to pass over: one character.", Kind: spec.TextValue, Optional: true},
 		{Name: "skip_initial_space", Doc: "Whether spaces after a delimiter are dropped.", Kind: spec.BoolValue, Default: cty.False},
 		{Name: "missing", Doc: "Cells that mean that there is no value.", Kind: spec.TextValue, List: true, Optional: true},
+		{Name: "max_field", Doc: "The most bytes of one field, 1 MiB where absent: a quote that is never closed would make a field of the whole file.", Kind: spec.IntValue, Optional: true},
 	}
 	file := []spec.Param{pathParam("path", "The file.", true)}
 	return map[string]source{
@@ -173,6 +297,9 @@ func load(ctx context.Context, d *spec.Data, o Options) (*Parts, diag.Diagnostic
 			return parts, diags
 		}
 		parts.files = append(parts.files, more.files...)
+		if o, ok := more.origins["train"]; ok {
+			parts.From(s.Part, o.path, o.open, o.n)
+		}
 		switch s.Part {
 		case "train":
 			parts.Train = more.Train
@@ -249,6 +376,11 @@ func readIDX(ctx context.Context, _ *spec.Data, v spec.Values, limits data.Limit
 // reader's options.
 func CSVOptions(d *spec.Data, v spec.Values) (data.CSVOptions, error) {
 	o := data.CSVOptions{Columns: v.Get("columns").Texts, Header: v.Get("header").Bool(), SkipInitialSpace: v.Get("skip_initial_space").Bool()}
+	if m := v.Get("max_field"); !m.Null {
+		if o.MaxField = int(m.Int()); o.MaxField < 1 || o.MaxField > 1<<30 {
+			return o, diag.Errorf("csv_arguments", "max_field is %d, not between 1 and %d", o.MaxField, 1<<30).In("max_field")
+		}
+	}
 	if m := v.Get("missing"); !m.Null {
 		o.Missing = append([]string{}, m.Texts...)
 	}
@@ -309,12 +441,14 @@ func readCSV(ctx context.Context, d *spec.Data, v spec.Values, limits data.Limit
 }
 
 func readFile(ctx context.Context, v spec.Values, o data.OpenOptions) (*Parts, error) {
-	d, err := data.LoadOrSpill(ctx, v.Get("path").Path().Resolved, o)
+	path := v.Get("path").Path().Resolved
+	d, err := data.LoadOrSpill(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
 	p := &Parts{}
 	p.Train = p.Keep(d)
+	p.From("train", path, o, d.Rows())
 	return p, nil
 }
 
@@ -330,7 +464,7 @@ func split(ctx context.Context, p *Parts, d *spec.Data, seed uint64) diag.Diagno
 	s := d.Split
 	at := "data." + d.Name + ".split"
 	fail := func(err error) diag.Diagnostics {
-		ds := diag.From(err)
+		ds := p.Explain("train", p.Train.Rows(), diag.From(err))
 		for i := range ds {
 			ds[i] = located(ds[i], s.Node, at)
 		}
@@ -371,7 +505,7 @@ func split(ctx context.Context, p *Parts, d *spec.Data, seed uint64) diag.Diagno
 			return fail(err)
 		}
 		f := folds[s.Fold]
-		p.Train, p.Validation = data.SubsetOf(p.Train, f.Train), data.SubsetOf(p.Train, f.Validation)
+		p.divide(map[string][]int64{"train": f.Train, "validation": f.Validation})
 		return nil
 	}
 	if s.Validation == 0 && s.Test == 0 {
@@ -398,14 +532,14 @@ func split(ctx context.Context, p *Parts, d *spec.Data, seed uint64) diag.Diagno
 	if err != nil {
 		return fail(err)
 	}
-	whole := p.Train
-	p.Train = data.SubsetOf(whole, rows[0])
+	divided := map[string][]int64{"train": rows[0]}
 	if s.Validation > 0 {
-		p.Validation = data.SubsetOf(whole, rows[1])
+		divided["validation"] = rows[1]
 	}
 	if s.Test > 0 {
-		p.Test = data.SubsetOf(whole, rows[2])
+		divided["test"] = rows[2]
 	}
+	p.divide(divided)
 	if p.Train.Rows() == 0 {
 		return fail(diag.Errorf("no_rows", "the split leaves no rows to train on").Hint("Make validation and test smaller."))
 	}
@@ -419,7 +553,7 @@ func (p *Parts) Holdout(fraction float64, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	p.Train, p.Validation = data.SubsetOf(p.Train, rows[0]), data.SubsetOf(p.Train, rows[1])
+	p.divide(map[string][]int64{"train": rows[0], "validation": rows[1]})
 	return nil
 }
 

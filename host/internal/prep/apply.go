@@ -287,7 +287,7 @@ func (s *step) finite(c *data.Column, p piece) error {
 	if math.IsNaN(c.Float64At(row, at%c.Width())) {
 		what = "not a number"
 	}
-	return s.placed(p).trouble("not_finite", "the transform %q makes column %q %s in row %d", s.Name, c.Name, what, p.row(row)+1).
+	return s.placed(p).trouble("not_finite", "the transform %q makes column %q %s in row %d", s.Name, c.Name, what, p.row(row)+1).Cell(c.Name, p.row(row)+1).
 		Hint("The row's value lies where the transform is not defined, such as -1 and less for log1p. Correct it, or clip it before.")
 }
 

@@ -28,7 +28,7 @@ func conform(c *data.Column, f data.Field, first int64) (*data.Column, error) {
 		}
 	}
 	if at := infinite(c, false); at >= 0 {
-		return nil, diag.Errorf("infinite_value", "column %q is infinite in row %d", c.Name, first+int64(at/c.Width())+1).
+		return nil, diag.Errorf("infinite_value", "column %q is infinite in row %d", c.Name, first+int64(at/c.Width())+1).Cell(c.Name, first+int64(at/c.Width())+1).
 			Hint("Correct the value, or leave the cell empty, which makes it missing.")
 	}
 	if len(c.Shape) > 0 || !c.Type.Float() {
@@ -60,7 +60,7 @@ func converted(c *data.Column, f data.Field, first int64) (*data.Column, error) 
 		return nil, wrongShape(c, f)
 	}
 	bad := func(i int, why string) error {
-		return diag.Errorf("column_type", "column %q holds %s in row %d, and the training rows had %v there: %s", c.Name, textOf(c, i/c.Width()), first+int64(i/c.Width())+1, f.Type, why).
+		return diag.Errorf("column_type", "column %q holds %s in row %d, and the training rows had %v there: %s", c.Name, textOf(c, i/c.Width()), first+int64(i/c.Width())+1, f.Type, why).Cell(c.Name, first+int64(i/c.Width())+1).
 			Hint("Correct the value, or say the column's type where the data is read.")
 	}
 	if f.Type == data.String {

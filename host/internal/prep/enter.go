@@ -93,10 +93,10 @@ func (e *entry) lookUp(c *data.Column, at *placed) ([]byte, error) {
 	for i, code := range codes {
 		switch {
 		case code == unknown && e.Strict:
-			return nil, at.trouble("unknown_category", "column %q has the value %s in row %d, which the training rows do not have", c.Name, textOf(c, i), at.row(i)+1).
+			return nil, at.trouble("unknown_category", "column %q has the value %s in row %d, which the training rows do not have", c.Name, textOf(c, i), at.row(i)+1).Cell(c.Name, at.row(i)+1).
 				Hint("Correct the value, train with rows that have it, or let the transform %q allow unknown values (handle_unknown).", at.name)
 		case code == absent && e.Complete:
-			return nil, at.trouble("missing_value", "column %q has no value in row %d", c.Name, at.row(i)+1).
+			return nil, at.trouble("missing_value", "column %q has no value in row %d", c.Name, at.row(i)+1).Cell(c.Name, at.row(i)+1).
 				Hint("The transform %q needs every value: put impute or drop_missing before it, or remove the row.", at.name)
 		}
 	}
@@ -178,7 +178,7 @@ func (e *entry) parse(c *data.Column, at *placed) ([]byte, error) {
 			continue
 		}
 		if bad[code] && e.Strict {
-			return nil, at.trouble("not_a_number", "column %q has %s in row %d, which is no finite number", c.Name, textOf(c, i), at.row(i)+1).
+			return nil, at.trouble("not_a_number", "column %q has %s in row %d, which is no finite number", c.Name, textOf(c, i), at.row(i)+1).Cell(c.Name, at.row(i)+1).
 				Hint("Correct the value, or name what stands for a missing value in the column's block.")
 		}
 		out[i] = ofWord[code]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -123,7 +124,7 @@ func (f *fitting) transform(ctx context.Context, t *spec.Transform) (diag.Diagno
 	for range maxPasses {
 		resp, m, err := f.tracer.FitTransform(ctx, ref, config, req)
 		if err != nil {
-			return nil, err
+			return nil, aboutText(err, given)
 		}
 		if len(resp.Asks) > 0 {
 			src, err := f.rows(ctx, names)
@@ -151,6 +152,20 @@ func (f *fitting) transform(ctx context.Context, t *spec.Transform) (diag.Diagno
 		return warnings, f.probe(ctx, s)
 	}
 	return nil, invalid(fmt.Errorf("it goes over the training rows more than %d times", maxPasses))
+}
+
+// aboutText names the column of text that a plugin's answer speaks of: a cell of it
+// may be at fault, not the spec.
+func aboutText(err error, given []field) error {
+	ds := diag.From(err)
+	for i := range ds {
+		for _, g := range given {
+			if g.Type == data.String && ds[i].Column == "" && strings.Contains(ds[i].Summary, strconv.Quote(g.Name)) {
+				ds[i] = ds[i].Cell(g.Name, diag.SomeRow)
+			}
+		}
+	}
+	return ds
 }
 
 // add makes the fitted transform the pipeline's next step.

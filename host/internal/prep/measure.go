@@ -229,7 +229,7 @@ func (g *spread) answer(int64) (*pluginpb.Answer, error) {
 
 // noValue reports a column in which nothing can be learned.
 func noValue(f field) error {
-	return diag.Errorf("all_missing", "column %q has no value in any training row", f.Name).
+	return diag.Errorf("all_missing", "column %q has no value in any training row", f.Name).Cell(f.Name, 0).
 		Hint("Remove the column (select, or drop_missing with axis = \"columns\"), check what stands for a missing value, or impute a constant before.")
 }
 

@@ -111,7 +111,7 @@ func (s *Stream) match() error {
 		}
 		where := map[Part]string{Train: "the training data", Evaluate: "the data to evaluate on", Predict: "the data to predict"}[s.part]
 		d := data.MissingColumn(where, f.Name, have)
-		return d.Hint("%s A transform computes from it: the rows must have it as the training rows had, %v.", d.Detail, f.Field)
+		return d.Cell(f.Name, 0).Hint("%s A transform computes from it: the rows must have it as the training rows had, %v.", d.Detail, f.Field)
 	}
 	return nil
 }
