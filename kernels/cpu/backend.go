@@ -25,11 +25,14 @@ type Config struct {
 	// Variant forces a kernel set: portable, avx2, avx512. Empty takes the
 	// environment variable HONE_CPU, else the best that the processor runs.
 	Variant string
+
+	shareAll bool // for tests: small programs are shared among the threads too
 }
 
 // Backend runs graphs on the processor.
 type Backend struct {
 	level  isa.Level
+	small  int // work below which the first thread does everything
 	team   *team
 	gemm   *gemm.Kernels
 	vec    *vec.Kernels
@@ -57,8 +60,12 @@ func New(c Config) (*Backend, error) {
 	if c.Threads == 0 {
 		c.Threads = min(runtime.GOMAXPROCS(0), maxTeam)
 	}
+	small := smallProgram
+	if c.shareAll {
+		small = 0
+	}
 	return &Backend{
-		level: level, team: newTeam(c.Threads), gemm: gemm.For(level), vec: vec.For(level), philox: philox.For(level),
+		small: small, level: level, team: newTeam(c.Threads), gemm: gemm.For(level), vec: vec.For(level), philox: philox.For(level),
 		optim: optim.For(level), conv: conv.For(level), norm: norm.For(level), early: earlyBytes,
 	}, nil
 }

@@ -65,7 +65,7 @@ func ramp(n int) []float32 {
 
 func TestDenseSoftmaxStep(t *testing.T) {
 	for _, threads := range []int{1, 2, 3} {
-		b, err := New(Config{Threads: threads})
+		b, err := New(Config{Threads: threads, shareAll: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestDenseSoftmaxStep(t *testing.T) {
 }
 
 func TestRandomBitsFollowTheCounter(t *testing.T) {
-	b, _ := New(Config{Threads: 2})
+	b, _ := New(Config{Threads: 2, shareAll: true})
 	defer b.Close()
 	m := graph.NewModule()
 	g := graph.NewBuilder(m, "f", graph.Train)

@@ -46,7 +46,7 @@ func TestStepsGiveTheSameBitsOnAnyThreads(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			var want [][]byte
 			for _, threads := range []int{1, 2, 3, 5} {
-				b, err := New(Config{Threads: threads})
+				b, err := New(Config{Threads: threads, shareAll: true})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -10,7 +10,7 @@ import (
 
 // TestNoAllocationsPerStep runs a small training step over and over.
 func TestNoAllocationsPerStep(t *testing.T) {
-	b, err := New(Config{Threads: 2})
+	b, err := New(Config{Threads: 2, shareAll: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 // TestRepeatedRows adds a row to every row of a matrix, for widths below,
 // around and above a block, and matrices that are short and long.
 func TestRepeatedRows(t *testing.T) {
-	b, err := New(Config{Threads: 2})
+	b, err := New(Config{Threads: 2, shareAll: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,10 @@ import (
 // the first thread: meeting would take longer than what sharing saves.
 const smallWork = 6000
 
+// smallProgram is the number below which the first thread does everything: some
+// ten microseconds, which waking another thread would take as well.
+const smallProgram = 4 * smallWork
+
 // lookAhead bounds how far a large unit may be moved before the others of its
 // neighbourhood to fill a phase: what is computed early occupies memory.
 const lookAhead = 64
@@ -89,6 +93,12 @@ func (l *lowering) follows(p, u *unit) bool {
 func (l *lowering) phases() (live int) {
 	var ready unitHeap
 	l.findRows()
+	total := 0
+	for _, u := range l.units {
+		if u.into == nil {
+			total += l.work(u)
+		}
+	}
 	for _, u := range l.units {
 		if u.into != nil {
 			continue
@@ -102,7 +112,7 @@ func (l *lowering) phases() (live int) {
 		}
 		u.deps = deps
 		u.wait = len(deps)
-		u.first = l.work(u) <= smallWork && (u.rows == 0 || u.rows != l.batch)
+		u.first = l.work(u) <= smallWork && (u.rows == 0 || u.rows != l.batch) || total <= l.b.small
 		if u.first {
 			u.rows = 0
 		}

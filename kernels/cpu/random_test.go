@@ -117,14 +117,14 @@ func randomModule(r *rand.Rand) (*graph.Module, []*graph.Tensor, []int) {
 func TestRandomGraphsEqualReference(t *testing.T) {
 	var backends []*Backend
 	for _, threads := range []int{1, 2, 3} {
-		b, err := New(Config{Threads: threads})
+		b, err := New(Config{Threads: threads, shareAll: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer b.Close()
 		backends = append(backends, b)
 	}
-	early, err := New(Config{Threads: 2})
+	early, err := New(Config{Threads: 2, shareAll: true})
 	if err != nil {
 		t.Fatal(err)
 	}

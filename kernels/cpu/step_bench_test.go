@@ -139,7 +139,7 @@ func BenchmarkStep(b *testing.B) {
 	for _, s := range readSteps(b) {
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/%d", s.name, threads), func(b *testing.B) {
-				c, err := New(Config{Threads: threads})
+				c, err := New(Config{Threads: threads, shareAll: true})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -9,7 +9,7 @@ import (
 
 func TestSuite(t *testing.T) {
 	threads := func(t testing.TB, n int) kernels.Backend {
-		b, err := New(Config{Threads: n})
+		b, err := New(Config{Threads: n, shareAll: true})
 		if err != nil {
 			t.Fatal(err)
 		}

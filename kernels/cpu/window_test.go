@@ -18,7 +18,7 @@ import (
 func TestConvolutionsAndPoolsEqualReference(t *testing.T) {
 	var backends []*Backend
 	for _, threads := range []int{1, 2} {
-		b, err := New(Config{Threads: threads})
+		b, err := New(Config{Threads: threads, shareAll: true})
 		if err != nil {
 			t.Fatal(err)
 		}
