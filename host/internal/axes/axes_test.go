@@ -23,9 +23,12 @@ import (
 // lab assembles models of the built-in plugins, served in this process.
 type lab struct {
 	testing.TB
-	host   *plugin.Host
-	inputs map[string]graph.Type
-	target graph.Type
+	host      *plugin.Host
+	inputs    map[string]graph.Type
+	target    graph.Type
+	optimizer string // HCL; Adam where empty
+	step      train.StepConfig
+	ema       float64
 }
 
 func newLab(t testing.TB, image ...int64) *lab {
@@ -39,12 +42,18 @@ func newLab(t testing.TB, image ...int64) *lab {
 	}
 	t.Cleanup(func() { h.Close() })
 	shape := append(graph.Shape{graph.Batch}, graph.ShapeOf(image...)...)
-	return &lab{t, h, map[string]graph.Type{"image": {DType: graph.F32, Shape: shape}}, graph.Type{DType: graph.I32, Shape: graph.Shape{graph.Batch}}}
+	return &lab{TB: t, host: h, inputs: map[string]graph.Type{"image": {DType: graph.F32, Shape: shape}}, target: graph.Type{DType: graph.I32, Shape: graph.Shape{graph.Batch}}}
 }
 
-// program assembles the layers of a model, with Adam and a loss over classes.
+// program assembles the layers of a model, with an optimizer and a loss over classes.
 func (l *lab) program(layers string) *train.Program {
 	l.Helper()
+	optimizer := l.optimizer
+	if optimizer == "" {
+		optimizer = `optimizer "adam" {
+    learning_rate = 0.01
+  }`
+	}
 	text := fmt.Sprintf(`
 data "digits" "digits" {}
 model "net" {
@@ -56,11 +65,9 @@ train {
   loss "sparse_categorical_crossentropy" {
     from_logits = true
   }
-  optimizer "adam" {
-    learning_rate = 0.01
-  }
+  %s
 }
-`, layers)
+`, layers, optimizer)
 	s, diags := spec.Parse(".", []spec.Source{{Name: "test.hone.hcl", Text: []byte(text)}}, spec.Options{})
 	if diags.HasErrors() {
 		l.Fatal(diags.Err(), text)
@@ -71,6 +78,7 @@ train {
 	if ds.HasErrors() {
 		l.Fatal(ds.Err(), text)
 	}
+	a.Program.EMA = l.ema
 	return a.Program
 }
 
@@ -92,6 +100,9 @@ func some(name string, d graph.DType, shape ...int64) *graph.Tensor {
 func values(p *train.Program) []train.Value {
 	var out []train.Value
 	for _, q := range p.Params() {
+		if q.Decl.Alias != "" {
+			continue
+		}
 		shape, _ := q.Type.Shape.Const()
 		out = append(out, train.Value{Role: q.Role, Name: q.Name, Tensor: some(q.Name, q.Type.DType, shape...)})
 	}
@@ -119,7 +130,11 @@ func (l *lab) predict(p *train.Program, vals []train.Value, mode graph.Mode) []*
 			}
 			switch q.Role {
 			case graph.ParamRole, graph.StateRole:
-				if v := find(vals, q.Role, q.Name); v != nil {
+				name := q.Name
+				if q.Decl.Alias != "" {
+					name = q.Decl.Alias
+				}
+				if v := find(vals, q.Role, name); v != nil {
 					return v, nil
 				}
 				return nil, fmt.Errorf("there is no %v %q", q.Role, q.Name)
@@ -155,7 +170,7 @@ func (l *lab) trained(p *train.Program, vals []train.Value) []train.Value {
 	l.Helper()
 	ctx := context.Background()
 	ref := reference.New()
-	t, err := train.New(ctx, p, train.Config{Backend: ref, Reference: ref, Seed: 3, BatchSize: 8, Permutation: data.Permutation})
+	t, err := train.New(ctx, p, train.Config{Backend: ref, Reference: ref, Seed: 3, BatchSize: 8, Step: l.step, Permutation: data.Permutation})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -258,4 +273,52 @@ func TestAChannelOfAResidualNetwork(t *testing.T) {
 		}
 	}
 	l.equals(smaller, left, strings.ReplaceAll(residual, "filters = 5", "filters = 3"))
+}
+
+// TestWhatAParameterIsTrainedWith shrinks what optimizers, averages, accumulation
+// and frozen scopes keep beside the parameters.
+func TestWhatAParameterIsTrainedWith(t *testing.T) {
+	for name, optimizer := range map[string]string{
+		"sgd": `optimizer "sgd" {
+    momentum = 0.9
+    nesterov = true
+  }`,
+		"lamb": `optimizer "lamb" {
+    weight_decay = 0.01
+  }`,
+		"sam": `optimizer "sam" {
+    rho = 0.1
+    base "adamw" {}
+  }`,
+		"lookahead": `optimizer "lookahead" {
+    base "rmsprop" {}
+  }`,
+		"frozen": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, 6, 6, 2)
+			l.optimizer, l.ema, l.step.Accumulate, l.step.ClipNorm = optimizer, 0.9, 2, 1
+			if name == "frozen" {
+				l.step.Frozen = []string{"norm", "stem"}
+			}
+			p := l.program(residual)
+			a, err := axes.Follow(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			vals := l.trained(p, values(p))
+			smaller, left, err := a.Remove(vals, axes.Channel("norm.beta", 0, 0, 2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range left {
+				if v.Name == "branch.kernel:ema" || v.Name == "branch.kernel:gradient" {
+					if !slices.Equal(v.Tensor.Shape, []int64{3, 3, 3, 3}) {
+						t.Errorf("%q is %v", v.Name, v.Tensor.Type())
+					}
+				}
+			}
+			l.equals(smaller, left, strings.ReplaceAll(residual, "filters = 5", "filters = 3"))
+		})
+	}
 }

@@ -88,6 +88,12 @@ func oddPlugin() sdk.Plugin {
 				return []graph.Value{x[0].Tanh().Mul(dy[0])}
 			})[0]
 		},
+		// Tied: one square kernel, under two names.
+		"tied": func(o *odd, b *sdk.LayerBuilder, x graph.Value) graph.Value {
+			n := x.ConstDim(1)
+			y := o.dense(b, "kernel", x, n).Tanh()
+			return y.MatMul(b.Param("again", graph.T(x.DType(), n, n), sdk.Param{Alias: "kernel"}))
+		},
 		// Those hold their operand's last axis.
 		"sorted": func(o *odd, b *sdk.LayerBuilder, x graph.Value) graph.Value { return x.Sort(-1, false)[0] },
 		"best":   func(o *odd, b *sdk.LayerBuilder, x graph.Value) graph.Value { v, _ := x.TopK(2); return v },
@@ -156,6 +162,7 @@ func TestChannelsOfStrangers(t *testing.T) {
 		{"recurrent units", []int64{4, 3}, chain("simple_rnn units = 5, return_sequences = true", "simple_rnn units = 4, activation = \"relu\"", "dense units = 3"),
 			[]axes.Cut{axes.Channel("l0.recurrent_kernel", 0, 1, 3), axes.Channel("l1.bias", 0, 0)}, []int{3, 3}},
 		{"a gradient of its own", []int64{5}, chain("dense units = 4", "cosh", "dense units = 3"), []axes.Cut{axes.Channel("l0.bias", 0, 1, 2)}, []int{2}},
+		{"values under two names", []int64{5}, chain("dense units = 4", "tied", "dense units = 3"), []axes.Cut{axes.Channel("l0.bias", 0, 2)}, []int{3}},
 		{"two that share functions", []int64{4}, chain("dense units = 4, activation = \"gelu\"", "dense units = 4, activation = \"gelu\"", "dense units = 4, activation = \"gelu\"", "dense units = 3"),
 			[]axes.Cut{axes.Channel("l0.bias", 0, 1), axes.Channel("l2.bias", 0, 0, 2)}, []int{3, 4, 2}},
 	} {

@@ -154,7 +154,7 @@ func (n *network) read(vals []train.Value) (w, groups widths) {
 // TestRandomNetworks removes random channels of random networks and compares
 // what is left with the network that the plugins build that small.
 func TestRandomNetworks(t *testing.T) {
-	trials := uint64(60)
+	trials := uint64(32)
 	if testing.Short() {
 		trials = 10
 	}
@@ -168,7 +168,7 @@ func TestRandomNetworks(t *testing.T) {
 		}
 		text := n.text(n.first, two)
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			l := &lab{t, l.host, l.inputs, l.target}
+			l := &lab{TB: t, host: l.host, inputs: l.inputs, target: l.target}
 			p := l.program(text)
 			vals := values(p)
 			if seed%2 == 0 {

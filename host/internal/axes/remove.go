@@ -196,7 +196,7 @@ func (a *Axes) value(r *removal, v train.Value) (train.Value, error) {
 	if axes == nil {
 		var name string
 		// A mask, or a slot that the host itself keeps beside the parameter.
-		if rest, ok := strings.CutPrefix(v.Name, "mask:"); ok && v.Role == graph.Input {
+		if rest, ok := train.MaskOf(v.Name); ok && v.Role == graph.Input {
 			name = rest
 		} else if i := strings.LastIndexByte(v.Name, ':'); i > 0 && v.Role == graph.SlotRole {
 			name = v.Name[:i]
