@@ -55,6 +55,9 @@ func spread(m *graph.Module, f *graph.Func, replicas int64) (*graph.Func, error)
 	}
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
+		if i < len(f.Scopes) {
+			b.SetScope(f.Scopes[i])
+		}
 		join, err := joins(m, f, n)
 		if err != nil {
 			return nil, fmt.Errorf("the model cannot run on %d replicas: %w", replicas, err)
