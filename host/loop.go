@@ -230,7 +230,7 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 		res.Stopped = "early_stopping"
 		r.emit(StopEvent{Reason: "early_stopping", Epoch: r.state.Epoch, Detail: fmt.Sprintf("%s has not improved on epoch %d for %d epochs", r.monitor, r.state.BestEpoch, r.state.Waited)})
 	}
-	if e := r.p.spec.Train.EarlyStopping; e != nil && e.RestoreBest && r.best != "" && r.state.BestEpoch != r.state.Epoch {
+	if e := r.p.spec.Train.EarlyStopping; e != nil && e.RestoreBest && r.state.BestEpoch != r.state.Epoch && r.bestThere() {
 		if err := r.restoreBest(ctx); err != nil {
 			return res, err
 		}

@@ -80,6 +80,9 @@ func (r *run) prepareSaver() error {
 		s.durable = place{r.o.Resume, r.state.Epoch, r.state.Step}
 		_ = modelfmt.Sweep(filepath.Dir(r.o.Resume))
 	}
+	if r.o.Resume != "" {
+		r.adoptBest()
+	}
 	c := r.p.spec.Train.Checkpoint
 	if c == nil {
 		return nil
@@ -97,6 +100,52 @@ func (r *run) prepareSaver() error {
 		s.prefix = filepath.Join(filepath.Dir(r.last), "epoch")
 	}
 	return s.scan(r.o.Resume != "", r.state.Epoch)
+}
+
+// adoptBest makes the best checkpoint of the run that is resumed that of this one,
+// where the two go to different files.
+func (r *run) adoptBest() {
+	if r.best == "" || r.state.BestEpoch == 0 || r.holdsBest(r.best) {
+		return
+	}
+	dir, name := filepath.Split(r.o.Resume)
+	name, _, _ = strings.Cut(strings.TrimSuffix(name, ".hone"), ".epoch")
+	for _, path := range []string{r.o.Resume, filepath.Join(dir, name+".best.hone"), filepath.Join(dir, "best.hone")} {
+		if path != r.best && r.holdsBest(path) {
+			err := modelfmt.CopyFile(context.Background(), path, r.best, modelfmt.WriterOptions{Lock: r.lockOf[r.best]})
+			if err == nil {
+				return
+			}
+			r.saver.notes.AppendErr(checkpointError(r.best, err))
+		}
+	}
+}
+
+// holdsBest reports whether a file is the whole checkpoint of the best epoch of
+// this very run.
+func (r *run) holdsBest(path string) bool {
+	f, err := modelfmt.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var s runState
+	ok, err := f.Section(sectionRun, &s)
+	_, delta := f.Base()
+	return ok && err == nil && !delta && s.Cursor == 0 && s.Epoch == r.state.BestEpoch && s.Monitored == r.state.Best && s.Seed == r.state.Seed && s.DataDigest == r.state.DataDigest
+}
+
+// bestThere reports whether the best epoch's checkpoint can be restored.
+func (r *run) bestThere() bool {
+	if r.best == "" {
+		return false
+	}
+	if !r.holdsBest(r.best) {
+		r.emit(WarningEvent{Diagnostics{diag.Warnf("restore_best", "%s does not hold epoch %d, which was the best; the last epoch's weights stay", r.best, r.state.BestEpoch).
+			Hint("Resume under the name of the first run, or with its best checkpoint beside.")}})
+		return false
+	}
+	return true
 }
 
 func (s *saver) numbered(epoch int) string { return fmt.Sprintf("%s%04d.hone", s.prefix, epoch) }

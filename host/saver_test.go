@@ -227,6 +227,44 @@ func TestANewRunReplacesTheOldOnesCheckpoints(t *testing.T) {
 	}
 }
 
+// TestResumeElsewhereTakesTheBestAlong restores a best epoch that lies before the
+// interruption, under another name, and never one of another run.
+func TestResumeElsewhereTakesTheBestAlong(t *testing.T) {
+	text := digits("30", "early_stopping {\n patience = 2\n min_delta = 0.05\n restore_best = true\n }")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	whole := trainTo(t, text, at("whole.hone"), TrainOptions{})
+	if whole.Stopped != "early_stopping" {
+		t.Fatalf("%+v", whole)
+	}
+	// The run's best epoch is two before its last: stop in between.
+	stop := uint64(whole.Epochs-1)*41 + 5
+	if _, err := load(t, text, Options{}).Train(context.Background(), TrainOptions{Out: at("part.hone"), stopAfter: stop}); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	// A stranger's best checkpoint lies where the resumed run's will.
+	other := strings.Replace(text, "train {", "train {\n seed = 9\n", 1)
+	trainTo(t, other, at("again.hone"), TrainOptions{})
+	trainTo(t, text, at("again.hone"), TrainOptions{Resume: at("part.hone")})
+	sameTensors(t, at("whole.hone"), at("again.hone"))
+	sameTensors(t, at("whole.best.hone"), at("again.best.hone"))
+
+	// Where it is nowhere, the run says so and keeps its last epoch.
+	if err := os.Remove(at("part.best.hone")); err != nil {
+		t.Fatal(err)
+	}
+	warned := false
+	r := trainTo(t, text, at("lone.hone"), TrainOptions{Resume: at("part.hone"), Events: func(e Event) {
+		if w, ok := e.(WarningEvent); ok && len(w.Diagnostics) > 0 && w.Diagnostics[0].Code == "restore_best" {
+			warned = true
+		}
+	}})
+	if !warned || r.Checkpoint != at("lone.hone") {
+		t.Errorf("warned %v, %+v", warned, r)
+	}
+	sound(t, at("lone.hone"))
+}
+
 // TestCheckpointsInTheWorkingFolder names the checkpoint without a folder.
 func TestCheckpointsInTheWorkingFolder(t *testing.T) {
 	p := load(t, digits("3", "checkpoint {\n keep = 2\n full_every = 3\n }"), Options{})
