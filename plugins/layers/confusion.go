@@ -61,19 +61,28 @@ func (*Recall) Result(b *sdk.MetricBuilder) graph.Value {
 // F1Score is the harmonic mean of precision and recall, per class.
 type F1Score struct {
 	Average   string   `hone:"average,default=macro,enum=micro|macro|weighted" doc:"How classes are joined: micro counts all answers together, macro averages classes, weighted by their frequency."`
-	Threshold *float64 `hone:"threshold,optional" doc:"Score above which a class is chosen; where absent the class with the largest score is."`
+	Threshold *float64 `hone:"threshold,optional" doc:"Score above which a class is chosen; where absent the class with the largest score is. A single score for yes needs one."`
 }
 
 // Doc describes the metric.
 func (*F1Score) Doc() string { return "The harmonic mean of precision and recall." }
 
-// Update writes the metric. Targets are one-hot, or class numbers.
+// Update writes the metric. Targets are one-hot, or class numbers, or for a single
+// score 1 for yes and 0 for no.
 func (f *F1Score) Update(b *sdk.MetricBuilder, output, target, weight graph.Value) {
 	if output.Valid() && output.Rank() != 2 {
 		b.Failf("the output %v is no batch of scores for classes", output.Type())
 		return
 	}
-	if target.Valid() && output.Valid() && target.Rank() < 2 {
+	single := output.Valid() && output.Type().Shape[1].Is(1)
+	if single && f.Threshold == nil {
+		// The largest of one score is always that one.
+		b.Failf("the output %v is a single score, which needs a threshold: 0.5 for a probability, 0 for a logit", output.Type())
+		return
+	}
+	if single {
+		target = sdk.SameShape(output, target)
+	} else if target.Valid() && output.Valid() && target.Rank() < 2 {
 		labels, ok := classNumbers(b.Builder, output, target)
 		if !ok {
 			return

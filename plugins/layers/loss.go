@@ -38,7 +38,7 @@ type smoothing struct {
 // SparseCategoricalCrossentropy compares class scores with the number of the class.
 type SparseCategoricalCrossentropy struct {
 	logits
-	IgnoreClass *int `hone:"ignore_class,optional" doc:"Class whose examples count for nothing."`
+	IgnoreClass *int `hone:"ignore_class,optional" doc:"Class whose examples add nothing to the loss; a mean over examples still counts them."`
 }
 
 // Doc describes the loss.
