@@ -38,11 +38,20 @@ func (f baseFlag) open(path string) (*modelfmt.Reader, error) {
 }
 
 type checkpointShowCmd struct {
-	Path string `arg:"" help:"Checkpoint."`
+	Path string `arg:"" help:"Checkpoint, safetensors file (or index.json of a sharded one), or NumPy file."`
 	JSON bool   `name:"json" help:"As JSON."`
 }
 
 func (c *checkpointShowCmd) Run(a *app) error {
+	src, format, err := convert.Open(c.Path, modelfmt.ReaderOptions{})
+	if err != nil {
+		return host.CheckpointError(c.Path, err)
+	}
+	if format != convert.Hone {
+		defer src.Close()
+		return c.foreign(a, src)
+	}
+	src.Close()
 	r, err := modelfmt.Open(c.Path)
 	if err != nil {
 		return host.CheckpointError(c.Path, err)
@@ -58,6 +67,27 @@ func (c *checkpointShowCmd) Run(a *app) error {
 		return e.Encode(info)
 	}
 	return host.WriteCheckpoint(a.stdout, r, info)
+}
+
+// foreign lists the tensors of another format.
+func (c *checkpointShowCmd) foreign(a *app, src convert.Source) error {
+	list := src.Tensors()
+	if c.JSON {
+		e := json.NewEncoder(a.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Tensors  []modelfmt.TensorInfo `json:"tensors"`
+			Metadata map[string]string     `json:"metadata,omitempty"`
+		}{list, src.Metadata()})
+	}
+	rows := [][]string{{"name", "type", "shape", "bytes"}}
+	var total int64
+	for _, t := range list {
+		rows = append(rows, []string{t.Name, t.DType.String(), strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ", "), fmt.Sprint(t.Bytes())})
+		total += t.Bytes()
+	}
+	table(a.stdout, append(rows, []string{fmt.Sprintf("%d tensors", len(list)), "", "", fmt.Sprint(total)}))
+	return nil
 }
 
 type checkpointVerifyCmd struct {

@@ -57,6 +57,7 @@ type app struct {
 	stderr  io.Writer
 	signal  func() os.Signal         // that cancelled ctx, or nil
 	sources func() map[string][]byte // texts that diagnostics speak of
+	clock   func() time.Time         // nil is time.Now
 }
 
 func main() {

@@ -104,8 +104,12 @@ func (a *app) tell(asJSON bool, r *host.Result, err error) error {
 // bytesBar returns a progress function that shows a bar once the work has taken a
 // second; where no terminal is, a line now and then.
 func (a *app) bytesBar(what string) func(done, total int64) {
+	now := a.clock
+	if now == nil {
+		now = time.Now
+	}
 	var bar *progressbar.ProgressBar
-	told := time.Now()
+	told := now()
 	every := time.Second
 	tty := isTerminal(a.stderr)
 	var mu sync.Mutex
@@ -113,14 +117,14 @@ func (a *app) bytesBar(what string) func(done, total int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !tty {
-			if time.Since(told) >= every {
-				told, every = time.Now(), 10*time.Second
+			if now().Sub(told) >= every {
+				told, every = now(), 10*time.Second
 				fmt.Fprintf(a.stderr, "%s: %s of %s\n", what, bytesText(done), bytesText(total))
 			}
 			return
 		}
 		if bar == nil {
-			if time.Since(told) < every {
+			if now().Sub(told) < every {
 				return
 			}
 			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(what),
