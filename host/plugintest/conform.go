@@ -1,12 +1,13 @@
 package plugintest
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"testing"
 
+	"github.com/hone-ml/hone/host/internal/axes"
 	"github.com/hone-ml/hone/sdk"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -19,8 +20,8 @@ type Case struct {
 	// Inputs are as in [Kit.Trace].
 	Inputs []graph.Type
 	// FixedShape says that the traced graph depends on the number of channels (the
-	// last axis of the inputs) by more than its parameters' shapes: such a layer
-	// cannot lose channels by pruning.
+	// last axis of the inputs) by more than its shapes, as where a number is divided
+	// by their count: such a layer is another one when it loses channels by pruning.
 	FixedShape bool
 	// NoGradient says that the component has none, or none that finite differences
 	// find, as where it rounds.
@@ -88,7 +89,7 @@ func (k *Kit) runs(c Case, m *graph.Module) {
 	}
 }
 
-// resizes traces for inputs with more channels and compares what is written.
+// resizes traces for inputs with more channels, removes those again, and compares.
 func (k *Kit) resizes(c Case, m *graph.Module) {
 	k.t.Helper()
 	wider := slices.Clone(c.Inputs)
@@ -108,19 +109,14 @@ func (k *Kit) resizes(c Case, m *graph.Module) {
 		k.t.Logf("it does not take inputs with twice the channels: %v", err)
 		return
 	}
-	for _, mode := range []graph.Mode{graph.Train, graph.Infer} {
-		a, b := m.Resolve(c.entry(), mode), w.Resolve(c.entry(), mode)
-		same := len(a.Nodes) == len(b.Nodes)
-		for i := 0; same && i < len(a.Nodes); i++ {
-			same = a.Nodes[i].Op == b.Nodes[i].Op && reflect.DeepEqual(a.Nodes[i].Args, b.Nodes[i].Args) && reflect.DeepEqual(a.Nodes[i].Attrs, b.Nodes[i].Attrs)
-		}
-		switch {
-		case !same && !c.FixedShape:
-			k.t.Errorf("%v: the graph depends on the number of channels by more than its parameters' shapes; write extents as Value.Dim instead of numbers, or set FixedShape", mode)
-			return
-		case same && c.FixedShape && mode == graph.Infer:
-			k.t.Errorf("the graph follows the number of channels: FixedShape is not needed")
-		}
+	var fast *axes.FastError
+	switch err := axes.Follows(w, m, c.entry()); {
+	case errors.As(err, &fast):
+		k.t.Logf("it holds its channels, and cannot lose any: %v", err)
+	case err != nil && !c.FixedShape:
+		k.t.Errorf("traced for twice the channels, and half of them removed, it is another graph: %v; write extents as Value.Dim and counts as Value.Size instead of numbers, or set FixedShape", err)
+	case err == nil && c.FixedShape:
+		k.t.Errorf("the graph follows the number of channels: FixedShape is not needed")
 	}
 }
 

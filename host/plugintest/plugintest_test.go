@@ -48,8 +48,11 @@ func TestConformFindsWhatIsWrong(t *testing.T) {
 	}{
 		{"right", "", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value { return x.Tanh() }, false, false},
 		{"impure", "two graphs", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value { calls++; return x.Times(float64(calls)) }, false, false},
-		{"frozen size", "number of channels", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value {
+		{"size as a number", "", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value {
 			return x.Reshape(x.Dim(0), graph.E(x.ConstDim(1)))
+		}, false, false},
+		{"frozen size", "number of channels", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value {
+			return x.Sum(-1).Unreduce(x, -1).Times(1 / float64(x.ConstDim(1)))
 		}, false, false},
 		{"fixed for nothing", "FixedShape is not needed", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value { return x.Tanh() }, true, false},
 		{"wrong gradient", "finite differences", func(_ *sdk.LayerBuilder, x graph.Value) graph.Value {

@@ -61,9 +61,8 @@ func cases() []plugintest.Case {
 			return out
 		}
 		add(sdk.LayerKind, "conv2d", c(plugintest.Config{"filters": 3, "kernel_size": 3, "strides": 2, "activation": "relu"}), image)
-		// The number of groups is the number of channels.
-		add(sdk.LayerKind, "depthwise_conv2d", c(plugintest.Config{"kernel_size": []int{3, 2}, "depth_multiplier": 2}), image).FixedShape = true
-		add(sdk.LayerKind, "separable_conv2d", c(plugintest.Config{"filters": 3, "kernel_size": 3}), image).FixedShape = true
+		add(sdk.LayerKind, "depthwise_conv2d", c(plugintest.Config{"kernel_size": []int{3, 2}, "depth_multiplier": 2}), image)
+		add(sdk.LayerKind, "separable_conv2d", c(plugintest.Config{"filters": 3, "kernel_size": 3}), image)
 		add(sdk.LayerKind, "max_pooling2d", c(nil), image)
 		add(sdk.LayerKind, "average_pooling2d", c(plugintest.Config{"pool_size": 3, "strides": 2}), image)
 	}

@@ -146,6 +146,9 @@ func (a *Axes) locate(param string, n int, index int64) (*axis, int64, error) {
 		terms = a.named[key{graph.StateRole, param}]
 	}
 	if terms == nil {
+		terms = a.named[key{graph.Input, param}]
+	}
+	if terms == nil {
 		return nil, 0, fmt.Errorf("the model has no parameter %q", param)
 	}
 	if n < 0 || n >= len(terms) {

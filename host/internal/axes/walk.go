@@ -2,6 +2,7 @@ package axes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hone-ml/hone/host/internal/train"
 	"github.com/hone-ml/hone/sdk/graph"
@@ -33,6 +34,7 @@ type key struct {
 type Axes struct {
 	solver
 	program *train.Program
+	open    bool // inputs and outputs may change: it is no whole model
 	met     int
 	roots   map[graph.Mode]*instance
 	order   []key           // params and states, in the model's order
@@ -47,9 +49,11 @@ type attachment struct{ param, function string }
 
 // Follow follows every axis of a program's model, in training and inference,
 // and of the functions that its parameters are trained with.
-func Follow(p *train.Program) (*Axes, error) {
+func Follow(p *train.Program) (*Axes, error) { return follow(p, false) }
+
+func follow(p *train.Program, open bool) (*Axes, error) {
 	a := &Axes{
-		program: p, roots: map[graph.Mode]*instance{}, named: map[key][]*axis{}, params: map[key]graph.Param{},
+		program: p, open: open, roots: map[graph.Mode]*instance{}, named: map[key][]*axis{}, params: map[key]graph.Param{},
 		attached: map[attachment]*instance{},
 	}
 	for _, mode := range []graph.Mode{graph.Train, graph.Infer} {
@@ -104,8 +108,19 @@ func (a *Axes) model(f *graph.Func, mode graph.Mode) error {
 				a.order = append(a.order, k)
 			}
 			args[i] = a.named[k]
+		case graph.Input:
+			k := key{q.Role, q.Name}
+			if a.named[k] == nil {
+				a.named[k] = leaves(q.Type)
+			}
+			if args[i] = a.named[k]; a.open {
+				continue
+			}
+			fallthrough
 		default:
-			args[i] = leaves(q.Type)
+			if args[i] == nil {
+				args[i] = leaves(q.Type)
+			}
 			for _, x := range args[i] {
 				x.hold(&Pin{Op: q.Role.String(), Why: fmt.Sprintf("%q enters the model with this axis", q.Name)})
 			}
@@ -120,6 +135,12 @@ func (a *Axes) model(f *graph.Func, mode graph.Mode) error {
 		for i, x := range in.axes[r.Value] {
 			if r.Role == graph.StateRole {
 				a.tie(x, a.named[key{r.Role, r.Name}][i], &Pin{Op: "state", Scope: r.Name, Why: "is replaced by a value that divides the axis in another way"})
+			} else if a.open {
+				k := key{r.Role, r.Name}
+				if a.named[k] == nil {
+					a.named[k] = leaves(f.Types[r.Value])
+				}
+				a.tie(x, a.named[k][i], &Pin{Op: "output", Why: "differs between training and inference"})
 			} else {
 				x.hold(&Pin{Op: "output", Why: fmt.Sprintf("%q leaves the model with this axis", r.Name)})
 			}
@@ -149,7 +170,15 @@ func (a *Axes) walk(f *graph.Func, args [][]*axis, scope string, depth int) (*in
 		switch r := rules[n.Op]; {
 		case n.Op == graph.OpCall:
 			k := n.Attrs.(*graph.CallAttrs)
-			if err := a.call(in, i, s, k.Callee, graph.JoinPath(scope, k.Scope), s.in, depth); err != nil {
+			below := graph.JoinPath(scope, k.Scope)
+			if k.Scope != "" && slices.Contains(a.program.Fixed, below) {
+				s.at.Op, s.at.Scope = "layer", below
+				hold := s.hold("it is another layer for another number of channels, as its plugin traces it")
+				for _, v := range append(slices.Clone(s.in), s.out...) {
+					hold(v...)
+				}
+			}
+			if err := a.call(in, i, s, k.Callee, below, s.in, depth); err != nil {
 				return nil, err
 			}
 		case n.Op == graph.OpScan:

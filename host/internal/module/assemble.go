@@ -2,11 +2,13 @@ package module
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/hone-ml/hone/host/internal/axes"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/plugin"
 	"github.com/hone-ml/hone/host/internal/spec"
@@ -59,6 +61,7 @@ type assembler struct {
 	diags diag.Diagnostics
 	names map[*graph.Module]string // prefix under which a traced module was merged
 	pins  map[string]bool
+	fixed []string // scopes of layers whose graphs do not follow their channels
 }
 
 // Assemble traces and joins everything the request names.
@@ -72,7 +75,7 @@ func Assemble(ctx context.Context, h *plugin.Host, r Request) (*Assembly, diag.D
 	if a.diags.HasErrors() {
 		return nil, a.diags
 	}
-	a.out.Program = &train.Program{Module: a.m, Model: ModelFunc}
+	a.out.Program = &train.Program{Module: a.m, Model: ModelFunc, Fixed: a.fixed}
 	if r.Train != nil {
 		a.train(r, outputs)
 	}
@@ -260,6 +263,9 @@ func (a *assembler) layer(l *spec.Layer, p *placed, path, full string, types []g
 		return false
 	}
 	a.pin(sdk.LayerKind, l.Type)
+	if !a.followsChannels(l, cfg, types, m) {
+		a.fixed = append(a.fixed, full)
+	}
 	prefix, err := a.merge(m, "layer/"+full)
 	if err != nil {
 		a.diags.Append(Locate(diag.From(err), l.Node, path)...)
@@ -268,6 +274,31 @@ func (a *assembler) layer(l *spec.Layer, p *placed, path, full string, types []g
 	p.callee = prefix + "layer"
 	a.describe(p, l.Type.String(), full, types)
 	return true
+}
+
+// followsChannels reports whether a layer that has lost channels of its inputs is
+// the layer traced for fewer. Those of first-party plugins are, which their tests
+// prove; another one is traced once more, for inputs twice as wide.
+func (a *assembler) followsChannels(l *spec.Layer, cfg plugin.Config, types []graph.Type, m *graph.Module) bool {
+	if l.Type.Local == "" {
+		return true
+	}
+	wide := slices.Clone(types)
+	for i, t := range wide {
+		if n := t.Rank() - 1; n > 0 {
+			if d, err := t.Shape[n].Mul(graph.N(2)); err == nil {
+				wide[i].Shape = slices.Clone(t.Shape)
+				wide[i].Shape[n] = d
+			}
+		}
+	}
+	w, err := a.h.TraceLayer(a.ctx, Ref(l.Type), cfg, wide)
+	if err != nil {
+		return false // it takes no other number
+	}
+	var fast *axes.FastError
+	err = axes.Follows(w, m, "layer")
+	return err == nil || errors.As(err, &fast) // what holds its channels is refused anyway
 }
 
 // group builds the functions of an instance of a block.

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hone-ml/hone/host"
+	"github.com/hone-ml/hone/sdk"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -173,5 +175,67 @@ func same(t *testing.T, a, b *graph.Tensor) {
 	t.Helper()
 	if !slices.Equal(a.Shape, b.Shape) || !bytes.Equal(a.Data, b.Data) {
 		t.Errorf("the predictions differ:\n%v\n%v", a, b)
+	}
+}
+
+// share divides by the number of channels, as a number: traced for fewer it is
+// another layer, and no rule can see that in its graph.
+type share struct{}
+
+func (*share) Build(_ *sdk.LayerBuilder, x graph.Value) graph.Value {
+	return x.Times(1 / float64(x.ConstDim(-1)))
+}
+
+// The host sees it, by tracing a stranger's layer once more for inputs of another
+// width, and the checkpoint remembers.
+func TestALayerOfFixedShapeLosesNoChannel(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const network = `
+hone {
+  required_plugins {
+    acme = { source = "github.com/acme/hone-acme" }
+  }
+}
+data "csv" "rows" {
+  path   = FILE
+  target = "y"
+}
+model "shared" {
+  input "x" {
+    columns = ["a", "b", "c"]
+  }
+  layer "dense" "free" {
+    units = 4
+  }
+  layer "acme.log_cosh" "follows" {}
+  layer "dense" "held" {
+    units = 4
+  }
+  layer "acme.share" "each" {}
+  layer "dense" "out" {
+    units = 1
+  }
+}
+train {
+  epochs = 1
+  loss "mean_squared_error" {}
+  optimizer "sgd" {}
+}`
+	out, _, _ := train(t, project(t, network, csvOf(examples(6)), host.Options{Plugins: map[string]string{"acme": self}}), host.TrainOptions{})
+	m, err := host.Open(out, host.Options{NoPlugins: true, Backend: "reference"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	groups, err := m.Channels()
+	if err != nil || len(groups) != 1 || groups[0].String() != "4 of free.kernel[1], free.bias[0], held.kernel[0]" {
+		t.Errorf("the groups are %v, %v", groups, err)
+	}
+	err = m.RemoveChannels(filepath.Join(t.TempDir(), "small.hone"), host.Channel("held.kernel", 1, 0))
+	if err == nil || !strings.Contains(err.Error(), `layer in "each"`) {
+		t.Errorf("removing what a layer of fixed shape takes: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ func acme() sdk.Plugin {
 		Layers: sdk.Layers{
 			"implicit": func() sdk.Layer { return &implicitLayer{} },
 			"log_cosh": func() sdk.Layer { return &logCosh{factor: 1} },
+			"share":    func() sdk.Layer { return &share{} },
 		},
 		Opaques: sdk.Opaques{"solver": func() sdk.Opaque { return &solver{} }},
 	}

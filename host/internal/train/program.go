@@ -25,6 +25,9 @@ type Program struct {
 	// Phases have, by number, the optimizers and schedules of a training in
 	// phases; nil fields are those of the program.
 	Phases []Phase `json:"phases,omitempty"`
+	// Fixed are the scopes of layers that are other layers for other numbers of
+	// channels, and so lose none.
+	Fixed []string `json:"fixed,omitempty"`
 	// EMA is the decay of the parameters' moving average, with which the model is
 	// evaluated; 0: none.
 	EMA float64 `json:"ema,omitempty"`
