@@ -41,6 +41,14 @@ func buildDot(c *nodeContext, _ int) error {
 	}
 	c.flops = 2 * int64(batch) * int64(m) * int64(n) * int64(k)
 	if left.dtype == graph.F32 && dst.dtype == graph.F32 && (a.Accum == graph.Invalid || a.Accum == graph.F32) {
+		if batch == 1 && n == 1 && tn {
+			c.transposed(m, k)
+			return nil
+		}
+		if k == 1 {
+			// One row or one column lies alike either way.
+			tn, nt = false, false
+		}
 		layout := gemm.NN
 		op := gemm.Op{M: m, N: n, K: k, LDA: k, LDB: n, LDC: n}
 		switch {
@@ -122,6 +130,20 @@ func buildDot(c *nodeContext, _ int) error {
 		}
 	})
 	return nil
+}
+
+// transposed computes a result of one column, of a left operand that is stored
+// transposed, as the row that it also is: right^T times left, read along.
+func (c *nodeContext) transposed(m, k int) {
+	left, right, dst := c.in[0], c.in[1], c.out[0]
+	op := gemm.Op{M: 1, N: m, K: k, LDA: k, LDB: m, LDC: m}
+	g := c.l.b.gemm
+	c.addParts(c.share(m, 16), func(x *execution, tid, lo, hi int) {
+		o := &x.threads[tid].product
+		*o = op
+		o.A, o.B, o.C = at[float32](x, right), at[float32](x, left), at[float32](x, dst)
+		g.Run(o, 0, 1, lo, hi, &x.threads[tid].gemm)
+	})
 }
 
 // dotTT multiplies where both operands are stored transposed, through a copy of

@@ -19,8 +19,6 @@ type rowGroup struct {
 const (
 	// chunkBytes bounds what the first part makes of a chunk.
 	chunkBytes = 48 << 10
-	// chunkUnit is a multiple of the rows of every matrix tile.
-	chunkUnit = 42
 	// queueBits is the room for a row in a queue.
 	queueBits = 24
 )
@@ -153,7 +151,10 @@ func (p *program) join(batch int) bool {
 			g.parts = append(g.parts, q)
 		}
 		width := max(1, g.parts[0].rowBytes)
-		g.chunk = max(chunkBytes/width/chunkUnit*chunkUnit, chunkUnit)
+		// Not so many that one thread could wait long for the last of another.
+		tile := p.backend.gemm.TileRows()
+		most := min(chunkBytes/width, rows/(4*p.backend.team.size))
+		g.chunk = max(most/tile, 1) * tile
 		p.keep(g)
 		in.run, in.part, in.access = g.run, nil, nil
 		for _, q := range g.parts {

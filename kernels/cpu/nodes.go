@@ -140,6 +140,17 @@ func (s *strided) compact() *strided {
 }
 
 func (c *nodeContext) copyBox(dst, src tensorAt, toOff, fromOff int, dims, to, from []int) {
+	if c.rows > 0 {
+		s := (&strided{dims[1:], to[1:], from[1:], src.dtype.Size()}).compact()
+		part := c.share(dims[0], 1)
+		c.add(func(x *execution, tid, threads int) {
+			d, f := x.ptr(dst.slot), x.ptr(src.slot)
+			for lo, hi := part.span(tid, threads); lo < hi; lo++ {
+				s.run(unsafe.Add(d, (toOff+lo*to[0])*s.size), unsafe.Add(f, (fromOff+lo*from[0])*s.size), 0, 1)
+			}
+		})
+		return
+	}
 	s := (&strided{dims, to, from, src.dtype.Size()}).compact()
 	c.add(func(x *execution, tid, threads int) {
 		s.run(unsafe.Add(x.ptr(dst.slot), toOff*s.size), unsafe.Add(x.ptr(src.slot), fromOff*s.size), tid, threads)
@@ -359,6 +370,21 @@ func buildConcat(c *nodeContext, _ int) error {
 	}
 	var pieces []piece
 	off := 0
+	if c.rows > 0 {
+		// A thread copies its rows of every operand.
+		for _, src := range c.in {
+			c.copyBox(dst, src, off*out[axis], 0, src.shape, out, src.strides())
+			off += src.shape[axis]
+		}
+		code := c.code
+		c.code = nil
+		c.add(func(x *execution, tid, threads int) {
+			for _, run := range code {
+				run(x, tid, threads)
+			}
+		})
+		return nil
+	}
 	for _, src := range c.in {
 		pieces = append(pieces, piece{(&strided{src.shape, out, src.strides(), src.dtype.Size()}).compact(), src.slot, off * out[axis]})
 		off += src.shape[axis]

@@ -137,6 +137,15 @@ func (l *lowering) rowsOf(u *unit, batch int) int {
 		if ofBatch && t.Rank() > 1 && int(a.Axis) == t.Rank()-1 && a.Kind == graph.Max && t.DType == graph.F32 && numel(t) > 0 {
 			return rows
 		}
+	case graph.OpConcat:
+		if ofBatch && n.Attrs.(*graph.ConcatAttrs).Axis > 0 {
+			return rows
+		}
+	case graph.OpSlice:
+		a := n.Attrs.(*graph.SliceAttrs)
+		if ofBatch && constOf(a.Start[0]) == 0 && a.Stride[0] == 1 && l.leading(n.Args[0]) == rows {
+			return rows
+		}
 	case graph.OpGather:
 		if a := n.Attrs.(*graph.GatherAttrs); ofBatch && a.Axis == 0 && a.BatchDims == 0 && l.leading(n.Args[1]) == rows {
 			return rows
@@ -154,8 +163,10 @@ func rowOperand(n *graph.Node, i int) bool {
 	case graph.OpDot:
 		c := n.Attrs.(*graph.DotAttrs).LeftContract
 		return i == 0 && len(c) > 0 && c[0] != 0
-	case graph.OpReduce, graph.OpArgReduce:
+	case graph.OpReduce, graph.OpArgReduce, graph.OpSlice:
 		return i == 0
+	case graph.OpConcat:
+		return true
 	}
 	return false
 }

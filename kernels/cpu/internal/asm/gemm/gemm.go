@@ -78,6 +78,15 @@ func (k *Kernels) PanelWidth() int {
 	return k.tiles.cols
 }
 
+// TileRows is the largest number of rows that the kernels compute at once;
+// ranges of a multiple of it waste nothing.
+func (k *Kernels) TileRows() int {
+	if k.tiles == nil {
+		return 1
+	}
+	return k.tiles.rows
+}
+
 // Run computes rows m0 to m1 and columns n0 to n1 of C. Within a variant the
 // bits of an element depend neither on the range nor on packing nor on the
 // shape of the tiles: it is one chain over k, of fused multiply-adds in the
