@@ -180,7 +180,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 	if out.pipeline != nil {
 		for i := range b.Targets {
 			if names := out.pipeline.Labels(b.Targets[i].Name); names != nil {
-				b.Targets[i].Classes = names
+				b.Targets[i].Classes, b.Targets[i].Numbered = names, true
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/hone-ml/hone/host/internal/diag"
-	"github.com/hone-ml/hone/sdk/graph"
 )
 
 // Classes is the class of each row: a column seen as one of few values.
@@ -102,80 +101,4 @@ func (k *Classes) tooFew(class, rows int, purpose string) error {
 	}
 	return diag.Errorf("too_few_rows", "class %q of column %q has %s, too few to %s", k.Names[class], k.about, counted, purpose).Cell(k.about, int64(slices.Index(k.Of, int32(class))+1)).
 		Hint("Add examples of the class, join it with another one, or remove its rows; or do not stratify.")
-}
-
-// BalancedWeights returns weights that let every class count the same in a mean: n / (classes *
-// rows of the class), as scikit-learn's "balanced". A class without rows has weight 0 and is
-// not counted among the classes.
-func (k *Classes) BalancedWeights() []float64 {
-	counts := k.Counts()
-	present := 0
-	for _, n := range counts {
-		if n > 0 {
-			present++
-		}
-	}
-	weights := make([]float64, len(counts))
-	for c, n := range counts {
-		if n > 0 {
-			weights[c] = float64(len(k.Of)) / (float64(present) * float64(n))
-		}
-	}
-	return weights
-}
-
-// OverSample lists all rows, and rows of the smaller classes again, drawn at
-// random with replacement, until each class has ratio times (rounded down) the rows of
-// the largest. ratio is above 0 and at most 1.
-func (k *Classes) OverSample(ratio float64, seed uint64) ([]int64, error) {
-	if err := checkRatio(ratio); err != nil {
-		return nil, err
-	}
-	counts := k.Counts()
-	if len(counts) == 0 {
-		return nil, nil
-	}
-	target := int(ratio * float64(slices.Max(counts)))
-	out := allRows(len(k.Of))
-	for c, rows := range k.rows() {
-		key := graph.DeriveKey(seed, "data/oversample", c)
-		for i := len(rows); i < target && len(rows) > 0; i++ {
-			out = append(out, rows[below(key, uint64(i), uint64(len(rows)))])
-		}
-	}
-	return out, nil
-}
-
-// UnderSample lists rows so that no class has more than those of the smallest
-// divided by ratio (rounded down), drawn at random without replacement, in
-// ascending order.
-func (k *Classes) UnderSample(ratio float64, seed uint64) ([]int64, error) {
-	if err := checkRatio(ratio); err != nil {
-		return nil, err
-	}
-	smallest := 0
-	for _, n := range k.Counts() {
-		if n > 0 && (smallest == 0 || n < smallest) {
-			smallest = n
-		}
-	}
-	most := int(min(float64(smallest)/ratio, float64(len(k.Of))))
-	var out []int64
-	for c, rows := range k.rows() {
-		if len(rows) > most {
-			shuffle(graph.DeriveKey(seed, "data/undersample", c), rows)
-			rows = rows[:most]
-		}
-		out = append(out, rows...)
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-func checkRatio(ratio float64) error {
-	if ratio > 0 && ratio <= 1 {
-		return nil
-	}
-	return diag.Errorf("sampling_ratio", "the sampling ratio is %v", ratio).
-		Hint("It is the rows of the smaller classes for each row of the largest: above 0 and at most 1, which makes them equal.")
 }

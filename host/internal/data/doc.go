@@ -27,8 +27,9 @@
 // Writers: NewCSVWriter, NewJSONLinesWriter.
 //
 // Rows: SplitFractions, SplitStratified, SplitGrouped, KFold, StratifiedKFold,
-// BalancedWeights, OverSample, UnderSample give lists of row numbers; Table.Gather
-// and GatherFloat32 take them. Describe gives the statistics of every column.
+// GroupedKFold give lists of row numbers; Table.Gather and GatherFloat32 take them,
+// SubsetOf those of any Dataset. What does not fit into memory is Spilled.
+// Describe gives the statistics of every column; Place finds a cell's line again.
 //
 // What holds everywhere: results do not depend on the number of threads, since
 // work is cut into chunks of fixed size and put together in order; whatever is

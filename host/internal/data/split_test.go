@@ -245,48 +245,6 @@ func TestFolds(t *testing.T) {
 	checkDiag(t, err, "folds", 0, 0, "1 folds")
 }
 
-// The weights are scikit-learn's compute_class_weight("balanced").
-func TestBalancedWeights(t *testing.T) {
-	got := classesFor(24720, 7841).BalancedWeights()
-	want := []float64{0.6585962783171521, 2.0763295498023213}
-	for i := range want {
-		if math.Abs(got[i]-want[i]) > 1e-15 {
-			t.Errorf("got %v, want %v", got, want)
-		}
-	}
-}
-
-func TestSampling(t *testing.T) {
-	k := classesFor(100, 20, 3)
-	over, err := k.OverSample(1, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := k.At(over).Counts(); !slices.Equal(got, []int{100, 100, 100}) {
-		t.Errorf("oversampled to %v", got)
-	}
-	if !slices.Equal(over[:123], allRows(123)) {
-		t.Error("oversampling lost rows")
-	}
-	over, _ = k.OverSample(0.5, 4)
-	if got := k.At(over).Counts(); !slices.Equal(got, []int{100, 50, 50}) {
-		t.Errorf("oversampled by half to %v", got)
-	}
-	under, err := k.UnderSample(1, 4)
-	if got := k.At(under).Counts(); err != nil || !slices.Equal(got, []int{3, 3, 3}) {
-		t.Errorf("undersampled to %v, %v", got, err)
-	}
-	if len(slices.Compact(slices.Clone(under))) != len(under) {
-		t.Error("undersampling took a row twice")
-	}
-	under, _ = k.UnderSample(0.25, 4)
-	if got := k.At(under).Counts(); !slices.Equal(got, []int{12, 12, 3}) {
-		t.Errorf("undersampled by a quarter to %v", got)
-	}
-	_, err = k.OverSample(0, 1)
-	checkDiag(t, err, "sampling_ratio", 0, 0, "0")
-}
-
 func TestClassesOf(t *testing.T) {
 	k, err := ClassesOf(NewColumn("y", nil, []int64{7, -1, 7, 3}))
 	if err != nil || fmt.Sprint(k.Of, k.Names) != "[2 0 2 1] [-1 3 7]" {

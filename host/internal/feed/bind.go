@@ -42,6 +42,8 @@ type TargetBinding struct {
 	Shape []int64 `json:"shape,omitempty"`
 	// Classes are the labels by number, for a column of strings.
 	Classes []string `json:"classes,omitempty"`
+	// Numbered says that a transform has given the column the classes' numbers.
+	Numbered bool `json:"numbered,omitempty"`
 }
 
 // Targets returns the columns to predict: those of the data block, then those that
@@ -397,7 +399,7 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 			Hint("Drop those rows with the transform drop_missing.")
 	}
 	shape := append([]int64{int64(n)}, tb.Shape...)
-	if tb.Classes != nil {
+	if tb.Classes != nil && !tb.Numbered {
 		codes := make([]int32, n)
 		if c.Type != data.String {
 			return kernels.View{}, diag.Errorf("target_type", "the target %q holds %v, and the model was trained on classes", tb.Name, c.Field()).
@@ -426,6 +428,10 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 		ints := c.GatherInt64(nil, all(n))
 		out := make([]int32, len(ints))
 		for i, v := range ints {
+			if tb.Numbered && (v < 0 || v >= int64(len(tb.Classes))) {
+				return kernels.View{}, diag.Errorf("unknown_class", "row %d has a class of the target %q that training did not see", first+i+1, tb.Name).Cell(tb.Name, int64(first+i+1)).
+					Hint("The classes are %s.", listOf(tb.Classes))
+			}
 			if v < math.MinInt32 || v > math.MaxInt32 {
 				return kernels.View{}, diag.Errorf("target_value", "row %d of the target %q is %d, beyond 32 bits", first+i+1, tb.Name, v).Cell(tb.Name, int64(first+i+1)).
 					Hint("Number the classes from 0, or give them names.")
