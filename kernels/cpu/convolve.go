@@ -1,6 +1,9 @@
 package cpu
 
 import (
+	"slices"
+	"unsafe"
+
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/conv"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -70,10 +73,21 @@ func (c *nodeContext) bordered(t tensorAt, n, h, w, ch, top, bottom, left, right
 	return view, pad
 }
 
-// packed reserves the memory of a packed filter.
-func (c *nodeContext) packed(n int) func(x *execution) []float32 {
-	s := c.scratch(n * 4)
+// packed reserves the memory of a packed filter, which is kept from one run to
+// the next where the filter is a parameter that the program does not replace.
+func (c *nodeContext) packed(w tensorAt, n int) func(x *execution) []float32 {
+	s := c.reserve(w, n*4)
 	return func(x *execution) []float32 { return f32s(x.ptr(s), n) }
+}
+
+// reserve is scratch for what is made of a filter alone.
+func (c *nodeContext) reserve(w tensorAt, bytes int) slot {
+	if c.l.fixedParam(w.slot) < 0 {
+		return c.scratch(bytes)
+	}
+	s := c.l.keep(int64(bytes))
+	c.access = append(c.access, access{slot: s, write: true})
+	return s
 }
 
 // parts splits rows among the threads, or channels where there are few rows.
@@ -86,88 +100,142 @@ func parts(rows, channels, unit, tid, threads int) (r0, r1, c0, c1 int) {
 	return 0, rows, c0, c1
 }
 
-// prepare adds the instruction that packs and pads, if there is anything to do.
-func (c *nodeContext) prepare(steps ...func(x *execution, tid, threads int)) {
-	var do []func(x *execution, tid, threads int)
-	for _, s := range steps {
-		if s != nil {
-			do = append(do, s)
-		}
-	}
-	if len(do) > 0 {
+// prepare adds the instructions that pack the filter and pad the image, where
+// there is something to do.
+func (c *nodeContext) prepare(w tensorAt, pad, pack func(x *execution, tid, threads int)) {
+	fixed := c.l.fixedParam(w.slot)
+	switch {
+	case pack == nil && pad == nil:
+	case pack == nil:
+		c.add(pad)
+	case pad == nil:
+		c.add(pack)
+		c.once(fixed)
+	case fixed >= 0:
+		c.add(pack)
+		c.once(fixed)
+		c.add(pad)
+	default:
 		c.add(func(x *execution, tid, threads int) {
-			for _, f := range do {
-				f(x, tid, threads)
-			}
+			pack(x, tid, threads)
+			pad(x, tid, threads)
 		})
 	}
 }
 
+// filterPieces is the number of pieces in which a filter is looked at.
+const filterPieces = 64
+
 // guard leaves the step to the plain kernel where the filter holds what is not
-// finite: a border of zeros would make NaN of it.
-func (c *nodeContext) guard(border int, w tensorAt, plain func(c *nodeContext), run func(x *execution, tid, threads int)) {
+// finite: a border of zeros would make NaN of it. looked is what packing the
+// filter has to do for it.
+func (c *nodeContext) guard(border int, w tensorAt, pack func(x *execution, tid, threads int), plain func(c *nodeContext), run func(x *execution, tid, threads int)) (looking func(x *execution, tid, threads int), guarded func(x *execution, tid, threads int)) {
 	if border == 0 {
-		c.add(run)
-		return
+		return pack, run
+	}
+	found := c.reserve(w, filterPieces*4)
+	flags := func(x *execution) []uint32 { return unsafe.Slice((*uint32)(x.ptr(found)), filterPieces) }
+	k := c.l.b.vec
+	looking = func(x *execution, tid, threads int) {
+		f, flag := at[float32](x, w), flags(x)
+		lo, hi := span(filterPieces, 1, tid, threads)
+		for i := lo; i < hi; i++ {
+			flag[i] = 0
+			if from, to := len(f)*i/filterPieces, len(f)*(i+1)/filterPieces; from < to {
+				if low, high := k.MinOf(f[from:to]), k.MaxOf(f[from:to]); low-low != 0 || high-high != 0 {
+					flag[i] = 1
+				}
+			}
+		}
+		if pack != nil {
+			pack(x, tid, threads)
+		}
 	}
 	other := &nodeContext{l: c.l, n: c.n, in: c.in, out: c.out, at: c.at}
 	plain(other)
-	k := c.l.b.vec
-	c.add(func(x *execution, tid, threads int) {
-		f := at[float32](x, w)
-		if low, high := k.MinOf(f), k.MaxOf(f); low-low != 0 || high-high != 0 {
+	guarded = func(x *execution, tid, threads int) {
+		if slices.Contains(flags(x), 1) {
 			other.code[0](x, tid, threads)
 			return
 		}
 		run(x, tid, threads)
-	})
+	}
+	return looking, guarded
 }
 
 func convolveForward(c *nodeContext, g conv.Geometry) {
 	k := c.l.b.conv
+	relu := false
+	if a, ok := c.n.Attrs.(*convAttrs); ok {
+		relu = a.relu
+	}
+	epilogue := func(x *execution) (e conv.Epilogue) {
+		if e.ReLU = relu; len(c.in) == 3 {
+			e.Bias = at[float32](x, c.in[2])
+		}
+		return e
+	}
 	oh, ow := g.OutH(), g.OutW()
 	unit, kg := k.ChannelUnit(), g.K/g.Groups
 	x, w, y := c.in[0], c.in[1], c.out[0]
 	image, pad := c.bordered(x, g.N, g.H, g.W, g.C, g.PadTop, g.PadBottom, g.PadLeft, g.PadRight)
 	out := func(x *execution) conv.View { return conv.NHWC(at[float32](x, y), g.N, oh, ow, g.K) }
-	add := func(run func(x *execution, tid, threads int)) {
-		c.guard(g.PadTop+g.PadBottom+g.PadLeft+g.PadRight, w, func(c *nodeContext) {
-			a := c.n.Attrs.(*graph.ConvAttrs)
-			convForward[float32, float32, float32](c, convOf(a, x.shape, w.shape, y.shape))
+	// compute adds the instructions, of which pack may be nil.
+	compute := func(pack, run func(x *execution, tid, threads int)) {
+		pack, run = c.guard(g.PadTop+g.PadBottom+g.PadLeft+g.PadRight, w, pack, func(c *nodeContext) {
+			convForward[float32, float32, float32](c, convOf(convOfNode(c.n), x.shape, w.shape, y.shape))
+			plain := c.code[0]
+			c.code[0] = func(x *execution, tid, threads int) {
+				plain(x, tid, threads)
+				if lo, hi := span(g.N*oh*ow, 1, tid, threads); lo < hi {
+					finish(at[float32](x, y)[lo*g.K:hi*g.K], epilogue(x))
+				}
+			}
 		}, run)
+		c.prepare(w, pad, pack)
+		c.add(run)
 	}
 	switch {
 	case depthwise(&g):
-		c.prepare(pad)
-		add(func(x *execution, tid, threads int) {
+		compute(nil, func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*oh, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
-				k.Depthwise(&g, image(x), at[float32](x, w), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
+				k.Depthwise(&g, image(x), at[float32](x, w), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
 		})
 	case winograd(&g):
-		filter := c.packed(k.WinogradLen(&g))
-		c.prepare(pad, func(x *execution, tid, threads int) {
+		filter := c.packed(w, k.WinogradLen(&g))
+		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(g.K, unit, tid, threads); lo < hi {
 				k.WinogradPack(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
-		})
-		add(func(x *execution, tid, threads int) {
+		}, func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*((oh+1)/2), g.K, unit, tid, threads); r0 < r1 && c0 < c1 {
-				k.WinogradForward(&g, image(x), filter(x), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
+				k.WinogradForward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
 		})
 	default:
-		filter := c.packed(k.PackedLen(&g))
-		c.prepare(pad, func(x *execution, tid, threads int) {
+		filter := c.packed(w, k.PackedLen(&g))
+		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(kg, unit, tid, threads); lo < hi {
 				k.Pack(filter(x), at[float32](x, w), &g, lo, hi)
 			}
-		})
-		add(func(x *execution, tid, threads int) {
+		}, func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*oh, kg, unit, tid, threads); r0 < r1 && c0 < c1 {
-				k.Forward(&g, image(x), filter(x), out(x), conv.Epilogue{}, r0, r1, c0, c1, &x.threads[tid].conv)
+				k.Forward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
 		})
+	}
+}
+
+// finish applies an epilogue to pixels that the plain kernel has computed.
+func finish(pixels []float32, e conv.Epilogue) {
+	for i := range pixels {
+		if e.Bias != nil {
+			pixels[i] += e.Bias[i%len(e.Bias)]
+		}
+		if e.ReLU {
+			pixels[i] = max(pixels[i], 0)
+		}
 	}
 }
 
@@ -178,40 +246,39 @@ func convolveInputGrad(c *nodeContext, g conv.Geometry) {
 	top, bottom, left, right := g.GradPadding()
 	image, pad := c.bordered(dy, g.N, g.OutH(), g.OutW(), g.K, top, bottom, left, right)
 	out := func(x *execution) conv.View { return conv.NHWC(at[float32](x, dx), g.N, g.H, g.W, g.C) }
-	add := func(run func(x *execution, tid, threads int)) {
-		c.guard(top+bottom+left+right, w, func(c *nodeContext) {
+	compute := func(pack, run func(x *execution, tid, threads int)) {
+		pack, run = c.guard(top+bottom+left+right, w, pack, func(c *nodeContext) {
 			a := c.n.Attrs.(*graph.ConvAttrs)
 			convInputGrad[float32, float32, float32](c, convOf(a, dx.shape, w.shape, dy.shape))
 		}, run)
+		c.prepare(w, pad, pack)
+		c.add(run)
 	}
 	switch {
 	case depthwise(&g):
-		c.prepare(pad)
-		add(func(x *execution, tid, threads int) {
+		compute(nil, func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*g.H, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
 				k.DepthwiseData(&g, image(x), at[float32](x, w), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
 		})
 	case winograd(&g):
-		filter := c.packed(k.WinogradDataLen(&g))
-		c.prepare(pad, func(x *execution, tid, threads int) {
+		filter := c.packed(w, k.WinogradDataLen(&g))
+		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(g.C, unit, tid, threads); lo < hi {
 				k.WinogradPackData(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
-		})
-		add(func(x *execution, tid, threads int) {
+		}, func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*((g.H+1)/2), g.C, unit, tid, threads); r0 < r1 && c0 < c1 {
 				k.WinogradData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
 		})
 	default:
-		filter := c.packed(k.PackedDataLen(&g))
-		c.prepare(pad, func(x *execution, tid, threads int) {
+		filter := c.packed(w, k.PackedDataLen(&g))
+		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(cg, unit, tid, threads); lo < hi {
 				k.PackData(filter(x), at[float32](x, w), &g, lo, hi)
 			}
-		})
-		add(func(x *execution, tid, threads int) {
+		}, func(x *execution, tid, threads int) {
 			if r0, r1, c0, c1 := parts(g.N*g.H, cg, unit, tid, threads); r0 < r1 && c0 < c1 {
 				k.BackwardData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 			}
@@ -226,7 +293,9 @@ func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
 	x, dy, dw := c.in[0], c.in[1], c.out[0]
 	image, pad := c.bordered(x, g.N, g.H, g.W, g.C, g.PadTop, g.PadBottom, g.PadLeft, g.PadRight)
 	up := func(x *execution) conv.View { return conv.NHWC(at[float32](x, dy), g.N, oh, ow, g.K) }
-	c.prepare(pad)
+	if pad != nil {
+		c.add(pad)
+	}
 	if depthwise(&g) {
 		c.add(func(x *execution, tid, threads int) {
 			if lo, hi := span(g.C, 8, tid, threads); lo < hi {

@@ -423,6 +423,9 @@ func (l *lowering) emitNode(u *unit) error {
 		part.run = run
 		part.access = slices.Clone(c.access)
 		part.meet = i > 0 && !u.first
+		if p, ok := c.fixed[i]; ok {
+			part.fixed = p + 1
+		}
 		// What comes before the last instruction prepares or makes parts.
 		if i < len(c.code)-1 {
 			part.name += "/" + fmt.Sprint(i)
@@ -478,8 +481,21 @@ type nodeContext struct {
 	parts share
 	keep  func(s slot)
 	flops int64
+	fixed map[int]int // parameter on which alone an instruction depends
 
 	access []access // of the scratch memory
+}
+
+// once says of the last instruction that it depends on a parameter alone, and
+// so need not run again until that is written to; -1 for none.
+func (c *nodeContext) once(param int) {
+	if param < 0 {
+		return
+	}
+	if c.fixed == nil {
+		c.fixed = map[int]int{}
+	}
+	c.fixed[len(c.code)-1] = param
 }
 
 // share returns how n items, those of all rows where the unit has some, fall to

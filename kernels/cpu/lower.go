@@ -22,6 +22,10 @@ type instr struct {
 	flops int64
 	bytes int64
 
+	// fixed is, but for 0, one more than the parameter on which alone the
+	// instruction depends: it runs when that has been written to.
+	fixed int
+
 	// part runs a range of the items that share gives the threads; nil where
 	// that cannot be told apart.
 	part     func(x *execution, tid, lo, hi int)

@@ -169,6 +169,23 @@ func (l *lowering) scratch(at int, bytes int64) slot {
 	return s
 }
 
+// fixedParam returns the parameter whose memory a slot is, if the program does
+// not replace it, else -1.
+func (l *lowering) fixedParam(s slot) int {
+	info := &l.prog.slots[s]
+	if info.kind != paramSlot || slices.Contains(l.o.Donate, info.index) {
+		return -1
+	}
+	return info.index
+}
+
+// keep reserves memory that keeps what is in it from one run to the next.
+func (l *lowering) keep(bytes int64) slot {
+	s := l.scratch(0, bytes)
+	l.buffers[len(l.buffers)-1].to = len(l.sched)
+	return s
+}
+
 // arena packs the buffers. Threads may be anywhere in a phase, so that a buffer
 // is taken for all of each phase in which it is used.
 func (l *lowering) arena() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/hone-ml/hone/kernels"
@@ -26,6 +27,8 @@ type value struct {
 	shape []int64
 	data  []byte // of at least one byte, so that it has an address
 	bytes int64
+	// version counts what has written to it.
+	version atomic.Uint64
 }
 
 // pool holds values in the process's memory.
@@ -69,7 +72,7 @@ func (p *pool) New(d graph.DType, shape []int64) (kernels.Handle, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p.add(&value{d, slices.Clone(shape), alignedBytes(max(n, 1)), n})
+	return p.add(&value{dtype: d, shape: slices.Clone(shape), data: alignedBytes(max(n, 1)), bytes: n})
 }
 
 func (p *pool) Register(v kernels.View) (kernels.Handle, error) {
@@ -86,7 +89,7 @@ func (p *pool) Register(v kernels.View) (kernels.Handle, error) {
 		data = alignedBytes(max(n, 1))
 		copy(data, v.Data)
 	}
-	return p.add(&value{v.DType, slices.Clone(v.Shape), data, n})
+	return p.add(&value{dtype: v.DType, shape: slices.Clone(v.Shape), data: data, bytes: n})
 }
 
 func (p *pool) get(h kernels.Handle) (*value, error) {
@@ -108,6 +111,7 @@ func (p *pool) Write(h kernels.Handle, data []byte) error {
 		return fmt.Errorf("%v%v takes %d bytes, got %d", v.dtype, v.shape, v.bytes, len(data))
 	}
 	copy(v.data, data)
+	v.version.Add(1)
 	return nil
 }
 

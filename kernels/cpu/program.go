@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -186,6 +187,8 @@ type execution struct {
 	err     error
 	nanos   []int64
 	calls   int64
+	// made says of the parameters that what depends on them alone is there.
+	made []bool
 }
 
 type threadState struct {
@@ -205,7 +208,7 @@ func newExecution(p *program) *execution {
 	x := &execution{
 		program: p,
 		ptrs:    make([]unsafe.Pointer, len(p.slots)), threads: make([]threadState, p.backend.team.size),
-		nanos: make([]int64, len(p.code)), queues: make([]queue, p.queues),
+		nanos: make([]int64, len(p.code)), made: make([]bool, len(p.params)), queues: make([]queue, p.queues),
 	}
 	x.arena = newArena(x, max(p.arena, 1))
 	for i, s := range p.slots {
@@ -255,6 +258,9 @@ func (x *execution) step(tid, threads int) {
 		if in.meet {
 			team.barrier(threads)
 		}
+		if in.fixed > 0 && x.made[in.fixed-1] {
+			continue
+		}
 		if !in.first {
 			in.run(x, tid, threads)
 		} else if tid == 0 {
@@ -281,6 +287,9 @@ func (x *execution) measured(tid, threads int) {
 	for i := range p.code {
 		in := &p.code[i]
 		start := time.Now()
+		if in.fixed > 0 && x.made[in.fixed-1] {
+			continue
+		}
 		if !in.first {
 			in.run(x, tid, threads)
 		} else if tid == 0 {
@@ -303,6 +312,9 @@ type session struct {
 	bound   kernels.Bindings
 	closed  bool
 	values  []*value // keeps bound memory alive
+	params  []*value
+	written []*value // by the program
+	seen    []uint64 // versions of params for which x.made holds
 	steps   int      // of the present call of part
 	pace    pace
 }
@@ -382,6 +394,9 @@ func (s *session) bind(b *kernels.Bindings) error {
 			s.x.ptrs[i] = unsafe.Pointer(&results[info.index].data[0])
 		}
 	}
+	s.params, s.seen = params, make([]uint64, len(params))
+	s.written = slices.Collect(maps.Keys(written))
+	clear(s.x.made)
 	s.bound = kernels.Bindings{Params: slices.Clone(b.Params), Results: slices.Clone(b.Results)}
 	return nil
 }
@@ -409,6 +424,14 @@ func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int,
 	defer team.mu.Unlock()
 	x.ctx, x.err = ctx, nil
 	x.align()
+	for i, v := range s.params {
+		version := v.version.Load()
+		x.made[i] = x.made[i] && s.seen[i] == version
+		s.seen[i] = version
+	}
+	for _, v := range s.written {
+		v.version.Add(1)
+	}
 	done := 0
 	var per time.Duration
 	for done < steps {
@@ -431,6 +454,9 @@ func (s *session) Run(ctx context.Context, b *kernels.Bindings, steps int) (int,
 		s.pace.ran(per)
 		if x.err != nil {
 			return done, x.err
+		}
+		for i := range x.made {
+			x.made[i] = true
 		}
 		done += s.steps
 	}

@@ -63,7 +63,7 @@ func (s *convShape) flops() int64 {
 
 // element is a type that convolutions know, and accumulator what they add in.
 func buildConvKind(c *nodeContext, kind int) error {
-	a := c.n.Attrs.(*graph.ConvAttrs)
+	a := convOfNode(c.n)
 	if c.in[0].dtype == graph.F32 && c.out[0].dtype == graph.F32 && (a.Accum == graph.Invalid || a.Accum == graph.F32) {
 		if convolve(c, a, kind) {
 			return nil
