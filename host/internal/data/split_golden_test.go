@@ -17,10 +17,10 @@ type splitGolden struct {
 		Splits int     `json:"n_splits"`
 		Test   float64 `json:"test_size"`
 	}
-	TestSizes   []int           `json:"test_sizes"`
-	TestCounts  json.RawMessage `json:"test_class_counts"` // by fold, or of the one test part
-	TestSize    int             `json:"test_size"`
-	Groups      struct{ Data []int64 }
+	TestSizes  []int           `json:"test_sizes"`
+	TestCounts json.RawMessage `json:"test_class_counts"` // by fold, or of the one test part
+	TestSize   int             `json:"test_size"`
+	Groups     struct{ Data []int64 }
 }
 
 func splitGoldens(t *testing.T) []splitGolden {
