@@ -6,7 +6,6 @@ import (
 
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
-	"github.com/hone-ml/hone/host/internal/feed"
 	"github.com/hone-ml/hone/host/internal/plugin"
 	"github.com/hone-ml/hone/host/internal/train"
 	"github.com/hone-ml/hone/kernels"
@@ -118,9 +117,12 @@ func Ops(backends []kernels.Backend) []OpSupport {
 
 // DescribeData writes the statistics of a file's columns.
 func DescribeData(ctx context.Context, path string, w io.Writer, width int) error {
-	t, err := feed.ReadAny(ctx, path)
+	t, err := data.LoadOrSpill(ctx, path, data.OpenOptions{Limits: data.Limits{Bytes: max(Options{}.dataMemory()/2, 1)}})
 	if err != nil {
 		return err
+	}
+	if s, ok := t.(io.Closer); ok {
+		defer s.Close()
 	}
 	d, err := data.Describe(ctx, t)
 	if err != nil {
