@@ -294,6 +294,9 @@ func TestBadInputSaysWhatAndWhere(t *testing.T) {
 		{"unknown loss", "sparse_categorical_crossentropy", "sparse_crossentropy", "there is no loss"},
 		{"too few classes", "units = 10", "units = 5", "5 classes"},
 		{"unknown column", `input "image"`, `input "picture"`, `picture`},
+		{"too large", "units = 24", "units = 1000000000", "hidden.kernel f32[64, 1000000000]"},
+		{"beyond all integers", "units = 24", "units = 4000000000000000000", "hidden"},
+		{"unknown target", `data "digits" "digits" {`, "data \"digits\" \"digits\" {\n target = \"labe\"", `Did you mean "label"`},
 		{"unknown metric", `["accuracy"]`, `["acuracy"]`, `Did you mean "accuracy"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

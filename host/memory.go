@@ -6,6 +6,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"github.com/hone-ml/hone/host/internal/diag"
+	"github.com/hone-ml/hone/host/internal/train"
+	"github.com/hone-ml/hone/sdk/graph"
 )
 
 // fallbackMemory is taken where the system does not say what it has.
@@ -52,4 +56,33 @@ func availableMemory(read func(string) ([]byte, error)) int64 {
 		}
 	}
 	return least
+}
+
+// fitsMachine reports parameters that cannot be held, each with the gradient that
+// training it takes, before memory is asked for them.
+func fitsMachine(p *train.Program, memory int64) error {
+	var total, largest float64 // the product of extents may be beyond any integer
+	name := ""
+	for _, q := range p.Params() {
+		if q.Decl != nil && q.Decl.Alias != "" {
+			continue
+		}
+		n := float64(q.Type.DType.Size())
+		for _, d := range q.Type.Shape {
+			k, _ := d.Const()
+			n *= float64(k)
+		}
+		if n > largest {
+			largest, name = n, q.Name+" "+q.Type.String()
+		}
+		if q.Role == graph.ParamRole && (q.Decl == nil || !q.Decl.NonTrainable) {
+			n *= 2
+		}
+		total += n
+	}
+	if total <= float64(memory) {
+		return nil
+	}
+	return diag.Errorf("too_large", "the parameters and their gradients take %.4g GiB, and the machine has %.4g GiB to give", total/(1<<30), float64(memory)/(1<<30)).
+		Hint("The largest is %s. Make its layer smaller, or free memory.", name)
 }

@@ -157,7 +157,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		names := feed.Targets(out.data, out.parts.Train.Schema(), targets)
 		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{Backend: be, Targets: names, Aside: aside, Seed: seed, ExactValues: p.o.exactValues()})
 		ds = out.parts.Explain("train", out.parts.Train.Rows(), ds)
-		diags.Append(ds...)
+		diags.Append(module.Locate(ds, out.data.Node, "data."+out.data.Name)...)
 		if ds.HasErrors() {
 			return nil, diags
 		}
@@ -193,6 +193,9 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		return nil, diags
 	}
 	out.assembly = a
+	if err := fitsMachine(a.Program, machineMemory()); err != nil {
+		return nil, append(diags, module.Locate(diag.From(err), out.model.Node, "model."+out.model.Name)...)
+	}
 	if s.Train != nil && s.Train.EMA != nil {
 		a.Program.EMA = s.Train.EMA.Decay
 	}

@@ -175,6 +175,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"fmt", "--check", ugly}, 3, "not formatted"},
 		{[]string{"predict", "x.hone", "--input", "y.csv", "--output", "z.pdf"}, 2, ".jsonl"},
 		{[]string{"validate", filepath.Join("..", "..", "examples", "digits"), "--backend", "gpu"}, 2, "no backend"},
+		{[]string{"train", filepath.Join("..", "..", "examples", "digits"), "--backend", "gpu"}, 2, "no backend"},
 	} {
 		code, _, stderr := hone(t, c.args...)
 		if code != c.code || !strings.Contains(stderr, c.want) {

@@ -11,7 +11,7 @@ import (
 
 type predictCmd struct {
 	Checkpoint string `arg:"" help:"Checkpoint, *.hone."`
-	Input      string `required:"" help:"Rows to predict: .npy, .npz, .csv, .jsonl or IDX." placeholder:"FILE"`
+	Input      string `required:"" help:"Rows to predict: CSV, JSON lines, Parquet, Arrow, .npy, .npz or IDX." placeholder:"FILE"`
 	Output     string `help:"Where to: .npy or .npz (raw outputs), .csv or .jsonl; without it CSV on stdout." placeholder:"FILE"`
 	Backend    string `help:"Backend: cpu, reference, or the path of a backend's binary." placeholder:"NAME"`
 	Threads    int    `help:"Threads; 0 takes all processors." placeholder:"N"`

@@ -96,7 +96,7 @@ func (c *trainCmd) Run(a *app) error {
 	r, err := p.Train(a.ctx, host.TrainOptions{Out: c.Out, Resume: c.Resume, Seed: c.Seed, Events: view.event, Profile: c.Profile != ""})
 	view.end()
 	if err != nil {
-		if isConfig(err) {
+		if a.isConfig(err) {
 			err = usageError{err}
 		}
 		return a.tell(c.JSON, r, err)
@@ -114,12 +114,15 @@ func (c *trainCmd) Run(a *app) error {
 
 // isConfig reports whether an error is about what the user wrote: the spec, the
 // arguments or the data.
-func isConfig(err error) bool {
+func (a *app) isConfig(err error) bool {
 	if errors.Is(err, host.ErrNotFinite) || errors.Is(err, host.ErrInterrupted) {
 		return false
 	}
-	ds := diagnosticsOf(err)
-	return len(ds) > 0 && slices.ContainsFunc(ds, func(d host.Diagnostic) bool { return d.Path != "" })
+	sources := a.sources()
+	return slices.ContainsFunc(diagnosticsOf(err), func(d host.Diagnostic) bool {
+		inSpec := d.Subject != nil && sources[d.Subject.File] != nil
+		return d.Path != "" || inSpec || d.Code == "unknown_backend"
+	})
 }
 
 // progress shows a run: a bar on a terminal, lines in a pipe, JSON where asked.

@@ -38,9 +38,11 @@ func Fit(ctx context.Context, tr Tracer, transforms []spec.Transform, train data
 	for _, f := range train.Schema() {
 		p.raw = append(p.raw, field{Field: f, target: slices.Contains(o.Targets, f.Name), aside: slices.Contains(o.Aside, f.Name)})
 	}
-	for _, name := range slices.Concat(o.Targets, o.Aside) {
-		if name != "" && find(p.raw, name) < 0 {
-			ds.Append(data.MissingColumn("the training data", name, train.Schema()))
+	for i, names := range [][]string{o.Targets, o.Aside} {
+		for _, name := range names {
+			if name != "" && find(p.raw, name) < 0 {
+				ds.Append(data.MissingColumn("the training data", name, train.Schema()).In([]string{"target", "weight"}[i]))
+			}
 		}
 	}
 	f := &fitting{p: p, tracer: tr, source: train}
