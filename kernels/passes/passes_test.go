@@ -433,3 +433,93 @@ func TestEarlyUpdatesFollowTheirGradients(t *testing.T) {
 		}
 	}
 }
+
+// normalized is two convolutions and a product, each with a bias and a norm; the
+// first is read twice, so that it keeps its weights.
+func normalized(b *graph.Builder) {
+	x := b.Input("x", graph.Type{DType: graph.F32, Shape: graph.Shape{graph.Batch, graph.N(5), graph.N(5), graph.N(2)}})
+	state := func(name string, n int64) graph.Value { return b.Param(name, graph.T(graph.F32, n), graph.Decl{}) }
+	norm := func(name string, x graph.Value) graph.Value {
+		axis := x.Rank() - 1
+		n := x.ConstDim(axis)
+		along := func(v graph.Value) graph.Value { return v.BroadcastAlong([]int64{int64(axis)}, x.Dims()...) }
+		factor := state(name+".variance", n).Square().Plus(0.5).Rsqrt().Mul(state(name+".gamma", n))
+		return x.Sub(along(state(name+".mean", n))).Mul(along(factor)).Add(along(state(name+".beta", n)))
+	}
+	conv := func(name string, x graph.Value, n int64) graph.Value {
+		w := b.Param(name+".kernel", graph.T(graph.F32, 3, 3, x.ConstDim(3), n), graph.Decl{})
+		y := x.Conv(w, graph.ConvAttrs{Strides: []int64{1, 1}, PadLow: []int64{1, 1}, PadHigh: []int64{1, 1}, InputDilation: []int64{1, 1}, FilterDilation: []int64{1, 1}, Groups: 1})
+		return y.Add(state(name+".bias", n))
+	}
+	first := conv("a", x, 3)
+	y := norm("an", first).Relu().Add(first)
+	y = norm("bn", conv("b", y, 4)).Relu()
+	h := y.Mean(1, 2)
+	w := b.Param("dense.kernel", graph.T(graph.F32, 4, 6), graph.Decl{})
+	h = norm("cn", h.MatMul(w).Times(0.5).Add(state("dense.bias", 6)))
+	b.Output("y", h)
+	b.Output("features", y)
+}
+
+func isParam(p graph.Param) bool { return p.Role == graph.ParamRole }
+
+func TestNormsAreFoldedWithinTheirBound(t *testing.T) {
+	g := made(t, normalized)
+	args := random(g, false)
+	want := evaluate(t, g, args)
+	if n := apply(t, g, FoldNorms{isParam}); n != 2 {
+		t.Errorf("%d chains folded, wanted those of the second convolution and the product", n)
+	}
+	got := evaluate(t, g, args)
+	for k := range want {
+		for i := range want[k].Len() {
+			if d := math.Abs(got[k].Float(i) - want[k].Float(i)); d > 2e-6 {
+				t.Errorf("result %d, element %d is off by %g", k, i, d)
+			}
+		}
+	}
+}
+
+func TestPrepareTakesOutWhatIsFixed(t *testing.T) {
+	g := made(t, normalized)
+	apply(t, g, FoldNorms{isParam})
+	args, params := random(g, false), g.Params
+	want := evaluate(t, g, args)
+	once := Prepare(g, isParam, func(r graph.Result) bool { return r.Name == "features" })
+	sound(t, g)
+	sound(t, once)
+	if len(g.Results) != 1 || g.Results[0].Name != "y" {
+		t.Errorf("results %v", g.Results)
+	}
+	for i := range g.Nodes {
+		if op := g.Nodes[i].Op; op == graph.OpRsqrt {
+			t.Errorf("%v is left in the function that runs often", op)
+		}
+	}
+	named := map[string]*graph.Tensor{}
+	for i, p := range params {
+		named[p.Name] = args[i]
+	}
+	bind := func(g *Graph) (out []*graph.Tensor) {
+		for _, p := range g.Params {
+			if named[p.Name] == nil {
+				t.Fatalf("nobody gives %q", p.Name)
+			}
+			out = append(out, named[p.Name])
+		}
+		return out
+	}
+	for i, v := range evaluate(t, once, bind(once)) {
+		named[once.Results[i].Name] = v
+	}
+	sameBits(t, "prepared", evaluate(t, g, bind(g)), want[:1])
+	for _, p := range g.Params {
+		if p.Name == "b.kernel" || p.Name == "cn.gamma" {
+			t.Errorf("%q is still a parameter", p.Name)
+		}
+	}
+	plain := made(t, func(b *graph.Builder) { b.Output("y", b.Input("x", graph.T(graph.F32, 2)).Neg()) })
+	if Prepare(plain, isParam, func(graph.Result) bool { return false }) != nil {
+		t.Error("something was taken out of a function without parameters")
+	}
+}

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/sdk/graph"
@@ -16,7 +17,7 @@ type Predictor struct {
 	vals  *values
 	runs  map[int64]*predictRun
 	order []graph.Param // inputs
-	fn    *graph.Func
+	ready *prepared
 	seed  uint64
 }
 
@@ -46,22 +47,22 @@ func NewPredictor(p *Program, be kernels.Backend, device string, seed uint64, va
 }
 
 func (q *Predictor) place(vals []Value) error {
-	f, err := q.p.model(graph.Infer)
-	if err != nil {
+	ctx := context.Background()
+	var err error
+	if q.ready, err = prepareModel(ctx, q.p); err != nil {
 		return err
 	}
-	q.fn = f
 	byName := map[string]*graph.Tensor{}
 	for _, v := range vals {
 		byName[key(v.Role, v.Name)] = v.Tensor
 	}
 	var eval map[string]*graph.Tensor
 	if q.p.EMA == 0 {
-		if eval, err = EvalParams(context.Background(), q.be, q.p, vals); err != nil {
+		if eval, err = EvalParams(ctx, q.be, q.p, vals); err != nil {
 			return err
 		}
 	}
-	for _, a := range f.Params {
+	for _, a := range q.ready.params() {
 		switch a.Role {
 		case graph.Input:
 			q.order = append(q.order, a)
@@ -108,7 +109,7 @@ func (q *Predictor) place(vals []Value) error {
 			return fmt.Errorf("the model takes %s %q, which a prediction does not have", a.Role, a.Name)
 		}
 	}
-	return nil
+	return q.ready.compute(ctx, q.be, q.vals)
 }
 
 // Close frees the device's memory.
@@ -124,12 +125,12 @@ func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, erro
 	if r, ok := q.runs[batch]; ok {
 		return r, nil
 	}
-	exec, err := q.be.Compile(ctx, q.p.Module, q.p.Model, kernels.Options{Mode: graph.Infer, Symbols: map[string]int64{graph.BatchSymbol: batch}})
+	exec, err := q.be.Compile(ctx, q.ready.module, q.ready.run.Name, kernels.Options{Mode: graph.Infer, Symbols: map[string]int64{graph.BatchSymbol: batch}})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the model for a batch of %d: %w", batch, err)
 	}
 	r := &predictRun{exec: exec, bind: &kernels.Bindings{}}
-	for i, a := range q.fn.Params {
+	for i, a := range q.ready.run.Params {
 		switch a.Role {
 		case graph.Input:
 		case graph.IndexRole:
@@ -151,7 +152,7 @@ func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, erro
 		r.inputs = append(r.inputs, h)
 		r.bind.Params = append(r.bind.Params, h)
 	}
-	for i, res := range q.fn.Results {
+	for i, res := range q.ready.run.Results {
 		v := exec.Results()[i]
 		h, err := q.pool.New(v.DType, v.Shape)
 		if err != nil {
@@ -235,5 +236,7 @@ func (q *Predictor) Plan(ctx context.Context, batch int64) (kernels.Plan, error)
 	if err != nil {
 		return kernels.Plan{}, err
 	}
-	return r.exec.Plan(), nil
+	plan := r.exec.Plan()
+	plan.Passes = append(slices.Clone(q.ready.did), plan.Passes...)
+	return plan, nil
 }
