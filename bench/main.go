@@ -1,9 +1,10 @@
 // Command bench runs hone and its peers (JAX, PyTorch, Keras) in turn on the
 // same work and prints the ratios of the medians:
 //
-//	go run ./bench -mnist FOLDER -peers FOLDER -python PYTHON [-rounds 5] [mlp cnn]
+//	go run ./bench -mnist FOLDER -peers FOLDER -python PYTHON [-rounds 5] [mlp cnn widedeep heldout gemm latency]
 //
-// The peers' scripts print one JSON line with examples a second (per_s). A peer
+// Of a dense network it also prints which share of the calibrated peak the
+// multiplications of the step reach. The peers' scripts print one JSON line with examples a second (per_s). A peer
 // whose script or modules are missing is skipped, and the output says so.
 package main
 
@@ -28,10 +29,22 @@ import (
 	"github.com/hone-ml/hone/kernels/cpu"
 )
 
-// works are what can be compared, with the spec that hone trains.
-var works = map[string]string{
-	"mlp": "examples/mnist-mlp",
-	"cnn": "examples/mnist-cnn",
+// work is a training that can be compared.
+type work struct {
+	spec  string // that hone trains
+	macs  int    // multiply-adds of a training step for each example; 0: not told
+	rows  bool   // on random rows instead of MNIST
+	peers []string
+}
+
+// works are the trainings; gemm and latency are measured in their own ways. A
+// dense layer multiplies forward and for both gradients, the first one for the
+// weights' alone.
+var works = map[string]work{
+	"mlp":      {spec: "examples/mnist-mlp", macs: 2*784*128 + 3*128*10, peers: []string{"jax", "torch", "keras"}},
+	"cnn":      {spec: "examples/mnist-cnn", peers: []string{"jax", "torch", "keras"}},
+	"widedeep": {spec: "bench/wide-deep.hone.hcl", macs: 2*108*33 + 3*(32*64+64*128+128*256+256+4), rows: true, peers: []string{"torch", "keras"}},
+	"heldout":  {spec: "bench/mlp-heldout.hone.hcl", macs: 2*784*200 + 3*(200*64+64*10)},
 }
 
 type bench struct {
@@ -40,6 +53,8 @@ type bench struct {
 	limit                time.Duration
 	hone                 string // the binary
 	skipped              map[string]bool
+	rows                 string  // file of random rows, made when first asked for
+	peak                 float64 // of all threads, operations a second
 }
 
 func main() {
@@ -62,11 +77,11 @@ func (b *bench) run(ctx context.Context, names []string) error {
 		return errors.New("-mnist FOLDER names the MNIST files")
 	}
 	if len(names) == 0 {
-		names = []string{"mlp", "cnn"}
+		names = []string{"mlp", "cnn", "widedeep", "heldout", "gemm", "latency"}
 	}
 	for _, n := range names {
-		if works[n] == "" {
-			return fmt.Errorf("there is no work %q; there are mlp and cnn", n)
+		if works[n].spec == "" && n != "gemm" && n != "latency" {
+			return fmt.Errorf("there is no work %q; there are mlp, cnn, widedeep, heldout, gemm and latency", n)
 		}
 	}
 	b.skipped = map[string]bool{}
@@ -83,7 +98,16 @@ func (b *bench) run(ctx context.Context, names []string) error {
 		return err
 	}
 	for _, n := range names {
-		if err := b.compare(ctx, n, dir); err != nil {
+		var err error
+		switch n {
+		case "gemm":
+			err = b.products(ctx)
+		case "latency":
+			err = b.latency(ctx)
+		default:
+			err = b.compare(ctx, n, dir)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -97,6 +121,7 @@ func (b *bench) machine() error {
 		return err
 	}
 	defer c.Close()
+	b.peak = c.Peak() * float64(runtime.GOMAXPROCS(0))
 	fmt.Printf("%s, %d threads, %s kernels, peak %.1f GFLOP/s a core (calibrated)\n", processor(), runtime.GOMAXPROCS(0), c.Variant(), c.Peak()/1e9)
 	return nil
 }
@@ -127,7 +152,7 @@ func (b *bench) compare(ctx context.Context, work, dir string) error {
 		}
 		speeds["hone"] = append(speeds["hone"], best)
 		last = append(last, end)
-		for _, peer := range []string{"jax", "torch", "keras"} {
+		for _, peer := range works[work].peers {
 			if b.peers == "" || b.skipped[peer+work] {
 				continue
 			}
@@ -142,7 +167,10 @@ func (b *bench) compare(ctx context.Context, work, dir string) error {
 	}
 	ours := median(speeds["hone"])
 	fmt.Printf("%s: hone %.0f examples/s in the best epoch, %.0f in the last (medians of %d)\n", work, ours, median(last), b.rounds)
-	for _, peer := range []string{"jax", "torch", "keras"} {
+	if n := works[work].macs; n > 0 && b.peak > 0 {
+		fmt.Printf("%s: the multiplications are %.0f%% of the calibrated peak\n", work, 100*2*float64(n)*ours/b.peak)
+	}
+	for _, peer := range works[work].peers {
 		if v := speeds[peer]; len(v) > 0 {
 			fmt.Printf("%s: %s %.0f examples/s; hone is %.2fx (runs %s)\n", work, peer, median(v), ours/median(v), join(v))
 		}
@@ -155,12 +183,19 @@ func (b *bench) compare(ctx context.Context, work, dir string) error {
 func (b *bench) ours(ctx context.Context, work, out string) (best, last float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, b.hone, "train", works[work], "--var", "mnist="+b.mnist, "--json", "--out", out)
+	data := "mnist=" + b.mnist
+	if works[work].rows {
+		if err := b.randomRows(filepath.Dir(out)); err != nil {
+			return 0, 0, err
+		}
+		data = "rows=" + b.rows
+	}
+	cmd := exec.CommandContext(ctx, b.hone, "train", works[work].spec, "--var", data, "--json", "--out", out)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	text, err := cmd.Output()
 	if err != nil {
-		return 0, 0, fmt.Errorf("hone train %s: %w\n%s", works[work], err, stderr.String())
+		return 0, 0, fmt.Errorf("hone train %s: %w\n%s", works[work].spec, err, stderr.String())
 	}
 	for _, line := range bytes.Split(text, []byte("\n")) {
 		var e struct {
@@ -177,37 +212,49 @@ func (b *bench) ours(ctx context.Context, work, out string) (best, last float64,
 		last = e.Speed
 	}
 	if last == 0 {
-		return 0, 0, fmt.Errorf("hone train %s told of no epoch", works[work])
+		return 0, 0, fmt.Errorf("hone train %s told of no epoch", works[work].spec)
 	}
 	return best, last, nil
 }
 
-// peer runs a peer's script.
+// peer runs a peer's script and returns its examples a second.
 func (b *bench) peer(ctx context.Context, peer, work string) (float64, error) {
+	r, err := b.script(ctx, peer, work)
+	if err != nil {
+		return 0, err
+	}
+	v, _ := r["per_s"].(float64)
+	if v <= 0 {
+		return 0, fmt.Errorf("%s printed no examples a second", peer)
+	}
+	return v, nil
+}
+
+// script runs a peer's script and returns what it prints.
+func (b *bench) script(ctx context.Context, peer, work string, env ...string) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
 	script := peer + "_peer.py"
 	if _, err := os.Stat(filepath.Join(b.peers, script)); err != nil {
-		return 0, err
+		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, b.python, script, work)
 	cmd.Dir = b.peers
 	cmd.Env = append(os.Environ(), "EPOCHS="+strconv.Itoa(b.epochs), "MNIST="+b.mnist)
+	cmd.Env = append(cmd.Env, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	text, err := cmd.Output()
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return 0, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
-	}
-	var r struct {
-		Speed float64 `json:"per_s"`
+		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	if err := json.Unmarshal(lines[len(lines)-1], &r); err != nil || r.Speed <= 0 {
-		return 0, fmt.Errorf("%s printed no examples a second", script)
+	var out map[string]any
+	if err := json.Unmarshal(lines[len(lines)-1], &out); err != nil {
+		return nil, fmt.Errorf("%s printed no JSON: %w", script, err)
 	}
-	return r.Speed, nil
+	return out, nil
 }
 
 func median(v []float64) float64 {
