@@ -15,15 +15,16 @@
 //
 // [Create] and [Writer] save, [Open] and [Reader] load. Around them: [Reader.Info],
 // [Reader.Verify] and [Compare] look into files, [Flatten] makes a delta whole,
-// [AsyncWriter] saves behind the caller's back, [Retention] decides which
-// checkpoints to keep, [LockPath] keeps two runs apart. Packages safetensors and
-// npz have the formats of others, convert moves tensors between all of them.
+// [BaseFolder] finds its base, [AsyncWriter] saves behind the caller's back,
+// [Retention] decides which checkpoints to keep, [LockPath] keeps two runs apart and
+// [Sweep] clears up after killed ones. Packages safetensors and npz have the formats
+// of others, convert moves tensors between all of them.
 //
 // Inside, layout.go has the fixed parts of the file, index.go the table of
 // contents, chunk.go, stream.go and bitmap.go the codecs, estimate.go their choice,
 // pipeline.go the parallel encoder, chunkread.go its counterpart.
 //
-// Files are read with positioned reads and never mapped. A mapping saves a copy
-// that costs a tenth of decoding, and a file which is cut underneath it kills the
-// process.
+// Files are read with positioned reads and never mapped: the faults of a mapping
+// cost more than the copy that it saves (BENCH.md), and a file which is cut
+// underneath it kills the process.
 package modelfmt
