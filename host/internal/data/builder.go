@@ -114,16 +114,44 @@ func (b *builder) bytes() int64 {
 // column makes a column of type t, which must hold the builder's kind. A
 // stretch of narrower kind than the whole is widened.
 func (b *builder) column(name string, t Type) *Column {
+	c := b.asItIs(name, t)
+	if c == nil {
+		c = b.widened(name, t)
+	}
+	if b.missing != nil {
+		c.Missing = NewBitmap(b.rows)
+		copy(c.Missing, b.missing)
+		b.markMissing(c)
+	}
+	return c
+}
+
+// asItIs makes a column of the values themselves, where they are of the type; else nil.
+func (b *builder) asItIs(name string, t Type) *Column {
+	if b.kind != t.textKind() || b.kind == kindNull {
+		return nil
+	}
+	c := &Column{Name: name, Type: t, rows: b.rows}
+	switch t {
+	case F64:
+		c.values = b.floats
+	case I64:
+		c.values = b.ints
+	case Bool:
+		c.values = b.bools
+	case String:
+		c.values, c.dict = b.codes, b.words.list
+	}
+	return c
+}
+
+// widened makes a column of copies.
+func (b *builder) widened(name string, t Type) *Column {
 	c := newEmpty(Field{Name: name, Type: t}, b.rows)
 	switch v := c.values.(type) {
 	case []float64:
-		switch b.kind {
-		case kindFloat:
-			c.values = b.floats
-		default:
-			for i, x := range b.ints {
-				v[i] = float64(x)
-			}
+		for i, x := range b.ints {
+			v[i] = float64(x)
 		}
 	case []float32:
 		for i, x := range b.ints {
@@ -132,14 +160,7 @@ func (b *builder) column(name string, t Type) *Column {
 		for i, x := range b.floats {
 			v[i] = float32(x)
 		}
-	case []int64:
-		if b.kind == kindInt {
-			c.values = b.ints
-		}
 	case []int32:
-		if t == String && b.kind == kindText {
-			c.values, c.dict = b.codes, b.words.list
-		}
 		for i, x := range b.ints {
 			v[i] = int32(x)
 		}
@@ -151,15 +172,6 @@ func (b *builder) column(name string, t Type) *Column {
 		for i, x := range b.ints {
 			v[i] = uint8(x)
 		}
-	case []bool:
-		if b.kind == kindBool {
-			c.values = b.bools
-		}
-	}
-	if b.missing != nil {
-		c.Missing = NewBitmap(b.rows)
-		copy(c.Missing, b.missing)
-		b.markMissing(c)
 	}
 	return c
 }
