@@ -62,6 +62,10 @@ func buildDot(c *nodeContext, _ int) error {
 		}
 		op.Layout = layout
 		g := c.l.b.gemm
+		if c.rows > 0 && c.l.inDepths(c.n) {
+			c.inDepths(m, n, k)
+			return nil
+		}
 		if c.rows > 0 {
 			kept := false
 			c.addParts(c.share(m, 1), func(x *execution, tid, lo, hi int) {
@@ -130,6 +134,37 @@ func buildDot(c *nodeContext, _ int) error {
 		}
 	})
 	return nil
+}
+
+// inDepths multiplies in pieces along k, and adds the pieces.
+func (c *nodeContext) inDepths(m, n, k int) {
+	left, right, dst := c.in[0], c.in[1], c.out[0]
+	parts := c.scratch(depths * m * n * 4)
+	op := gemm.Op{M: m, N: n, LDA: k, LDB: n, LDC: n}
+	g, add := c.l.b.gemm, c.l.b.vec.Add
+	c.add(func(x *execution, tid, threads int) {
+		A, B, C := at[float32](x, left), at[float32](x, right), f32s(x.ptr(parts), depths*m*n)
+		o := &x.threads[tid].product
+		for lo, hi := span(depths, 1, tid, threads); lo < hi; lo++ {
+			from, to := span(k, 1, lo, depths)
+			*o = op
+			o.K, o.A, o.B, o.C = to-from, A[from:], B[from*n:], C[lo*m*n:]
+			g.Run(o, 0, m, 0, n, &x.threads[tid].gemm)
+		}
+	})
+	rows := c.share(m*n, 1)
+	c.add(func(x *execution, tid, threads int) {
+		C, d := f32s(x.ptr(parts), depths*m*n), at[float32](x, dst)
+		lo, hi := rows.span(tid, threads)
+		d = d[lo:hi]
+		for i := 1; i < depths; i++ {
+			first := d
+			if i == 1 {
+				first = C[lo:hi]
+			}
+			add(d, first, C[i*m*n+lo:i*m*n+hi])
+		}
+	})
 }
 
 // transposed computes a result of one column, of a left operand that is stored

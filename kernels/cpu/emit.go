@@ -410,7 +410,7 @@ func (l *lowering) emitNode(u *unit) error {
 	}
 	for i, t := range c.in {
 		a := access{slot: t.slot}
-		if rowOperand(n, i) {
+		if l.rowOperand(n, i) {
 			a.split = rows
 		}
 		c.access = append(c.access, a)

@@ -156,17 +156,44 @@ func (l *lowering) rowsOf(u *unit, batch int) int {
 
 // rowOperand reports whether a node that is no loop reads an operand in its own
 // rows alone.
-func rowOperand(n *graph.Node, i int) bool {
+func (l *lowering) rowOperand(n *graph.Node, i int) bool {
 	switch n.Op {
 	case graph.OpGather:
 		return i == 1
 	case graph.OpDot:
 		c := n.Attrs.(*graph.DotAttrs).LeftContract
-		return i == 0 && len(c) > 0 && c[0] != 0
+		return i == 0 && len(c) > 0 && c[0] != 0 && !l.inDepths(n)
 	case graph.OpReduce, graph.OpArgReduce, graph.OpSlice:
 		return i == 0
 	case graph.OpConcat:
 		return true
+	}
+	return false
+}
+
+// depths is the number of pieces of a product that is computed in some.
+const depths = 4
+
+// inDepths reports whether the product of a batch with a large matrix of weights
+// is computed in pieces along the contracted axis, which are then added in order:
+// a thread then reads those rows of the weights that it also updates, and hardly
+// any of the weights ever pass from one processor's cache to another's. The
+// shapes decide, whatever the number of threads.
+func (l *lowering) inDepths(n *graph.Node) bool {
+	a := n.Attrs.(*graph.DotAttrs)
+	left, right := l.f.Types[n.Args[0]], l.f.Types[n.Args[1]]
+	if l.batch == 0 || l.leading(n.Out) != l.batch || left.Rank() != 2 || right.Rank() != 2 || len(a.LeftBatch) > 0 ||
+		!slices.Equal(a.LeftContract, []int64{1}) || !slices.Equal(a.RightContract, []int64{0}) ||
+		left.DType != graph.F32 || l.f.Types[n.Out].DType != graph.F32 || a.Accum != graph.Invalid && a.Accum != graph.F32 {
+		return false
+	}
+	k := l.leading(n.Args[1])
+	// The weights are a parameter that the program replaces.
+	p := l.root(n.Args[1])
+	for i := range l.o.Donate {
+		if graph.ValueID(l.o.Donate[i]) == p {
+			return k >= 64*depths && 4*numel(right) >= 128<<10 && 16*l.batch <= k
+		}
 	}
 	return false
 }
@@ -192,7 +219,7 @@ func (l *lowering) inRows(u, p *unit) bool {
 			case n.Op == graph.OpRandomBits:
 				own = i == 2
 			case !u.loop:
-				own = rowOperand(n, i)
+				own = l.rowOperand(n, i)
 			case d >= 0 && l.f.Nodes[d].Op == graph.OpBroadcast:
 				own = l.rowBroadcast(u, &l.f.Nodes[d])
 				v = l.root(l.f.Nodes[d].Args[0])
