@@ -449,8 +449,10 @@ func (l *lowering) schedule() error {
 		if _, taken := l.donatedTo[v]; taken {
 			continue
 		}
-		if numel(l.f.Types[v]) == 1 && l.uses[v] > 1 {
-			continue // what reads the new value need not wait for the old one's readers
+		if numel(l.f.Types[v]) == 1 && l.uses[v] > 1 && !l.f.Types[v].DType.IsFloat() {
+			// What reads a new count need not wait for the old one's readers. Moments
+			// of a parameter of one element are updated in place, as its kernel wants.
+			continue
 		}
 		w := l.unit[d].root()
 		ok := true
