@@ -262,6 +262,21 @@ func TestAChannelOfAResidualNetwork(t *testing.T) {
 	if len(groups) != 1 || groups[0].Size != 5 {
 		t.Fatalf("the groups are %v", groups)
 	}
+	// A group is one of the program, not of what has followed it.
+	b, err := axes.Follow(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, left, err := b.Remove(values(p), groups[0].Channel(3)); err != nil || find(left, graph.ParamRole, "stem.bias").Shape[0] != 4 {
+		t.Errorf("removing a channel of the group that another Follow found: %v", err)
+	}
+	other, err := axes.Follow(l.program(strings.ReplaceAll(residual, "filters = 5", "filters = 4")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := other.Remove(nil, groups[0].Channel(3)); err == nil || !strings.Contains(err.Error(), "another model's") {
+		t.Errorf("a group of another model: %v", err)
+	}
 	vals := l.trained(p, values(p))
 	smaller, left, err := a.Remove(vals, axes.Channel("branch.kernel", 3, 1, 4))
 	if err != nil {

@@ -22,6 +22,7 @@ type Member struct {
 	Path  string
 	Axis  int
 	place *axis
+	nth   int // of the leaves of that axis: what finds the group in another Follow
 }
 
 // String lists the members: conv1.kernel[3], norm.gamma[0].
@@ -94,7 +95,7 @@ func (a *Axes) Groups() []*Group {
 	alone := map[*axis]bool{}
 	for _, k := range a.order {
 		for i, x := range a.named[k] {
-			for _, l := range leavesOf(x) {
+			for nth, l := range leavesOf(x) {
 				n, ok := l.dim.Const()
 				if l.pin != nil || !ok || n == 0 {
 					continue
@@ -103,13 +104,25 @@ func (a *Axes) Groups() []*Group {
 					at[l] = &Group{Size: n, leaf: l}
 					out = append(out, at[l])
 				}
-				at[l].Members = append(at[l].Members, Member{k.role, k.name, i, x.find()})
+				at[l].Members = append(at[l].Members, Member{k.role, k.name, i, x.find(), nth})
 				alone[l] = alone[l] || x.find() == l
 			}
 		}
 	}
 	// The last channel of an axis stays.
 	return slices.DeleteFunc(out, func(g *Group) bool { return g.Size == 1 && alone[g.leaf] })
+}
+
+// find returns the leaf of a group, which may be one that another Follow of the
+// same program has found.
+func (a *Axes) find(g *Group) (*axis, error) {
+	m := g.Members[0]
+	if terms := a.named[key{m.Role, m.Path}]; m.Axis < len(terms) {
+		if l := leavesOf(terms[m.Axis]); m.nth < len(l) && l[m.nth].pin == nil && l[m.nth].dim.Is(g.Size) {
+			return l[m.nth], nil
+		}
+	}
+	return nil, fmt.Errorf("the model has no group %v; it is another model's", g)
 }
 
 // Group returns the group to which an index of a parameter's or state's axis

@@ -162,16 +162,17 @@ func (a *Axes) Remove(values []train.Value, cuts ...Cut) (*train.Program, []trai
 	}
 	for _, c := range cuts {
 		for _, i := range c.index {
-			l := (*axis)(nil)
-			if c.group != nil {
-				if l = c.group.leaf; i < 0 || i >= c.group.Size {
-					return nil, nil, fmt.Errorf("the group has %d channels, there is no %d", c.group.Size, i)
-				}
-			} else {
-				var err error
-				if l, i, err = a.locate(c.param, c.axis, i); err != nil {
-					return nil, nil, err
-				}
+			l, err := (*axis)(nil), error(nil)
+			switch {
+			case c.group == nil:
+				l, i, err = a.locate(c.param, c.axis, i)
+			case i < 0 || i >= c.group.Size:
+				err = fmt.Errorf("the group has %d channels, there is no %d", c.group.Size, i)
+			default:
+				l, err = a.find(c.group)
+			}
+			if err != nil {
+				return nil, nil, err
 			}
 			drop(l, i)
 		}
