@@ -291,7 +291,7 @@ func (b *loopBuilder) grouped() (last map[int]*patternOp, inside map[int]bool) {
 			continue
 		}
 		p := b.match(node)
-		if p == nil {
+		if p == nil || b.l.overlaps(p) {
 			continue
 		}
 		if last == nil {
@@ -303,6 +303,36 @@ func (b *loopBuilder) grouped() (last map[int]*patternOp, inside map[int]bool) {
 		}
 	}
 	return last, inside
+}
+
+// overlaps reports whether a result of a group shares the memory of an operand
+// that it does not replace: a group reads all operands after it has begun to write.
+func (l *lowering) overlaps(p *patternOp) bool {
+	if p.source != nil {
+		return false
+	}
+	for i, out := range p.outs {
+		made := l.bufferOf(out)
+		for j, in := range p.ins {
+			if made != nil && i != j && l.bufferOf(in) == made {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// bufferOf returns the range of the arena that holds a value, nil for none.
+func (l *lowering) bufferOf(v graph.ValueID) *buffer {
+	v = l.root(v)
+	for _, b := range l.buffers {
+		for _, w := range b.values {
+			if w == v {
+				return b
+			}
+		}
+	}
+	return nil
 }
 
 // pattern adds a group to the loop.
