@@ -88,7 +88,7 @@ func fileError(path string, err error) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		d = diag.Errorf("no_such_file", "there is no file %s", path).At(at).
-			Hint("Check the path; a relative one begins at the folder of the specification.")
+			Hint("Check the path. In a spec, a relative one begins at the folder of the spec.")
 	case errors.Is(err, fs.ErrPermission):
 		d = diag.Errorf("not_permitted", "the file %s may not be read", path).At(at).Hint("Change the file's permissions, or read a copy.")
 	case isCorrupt(err):

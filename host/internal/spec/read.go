@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -102,8 +103,10 @@ func (r *reader) readHone(b *block) {
 	if h.RequiredVersion == "" || r.opts.Version == "" {
 		return
 	}
-	// A constraint that cannot be read is reported by Validate.
-	if c, err := ParseConstraint(h.RequiredVersion); err == nil && !c.Allows(r.opts.Version) {
+	// A development build stands for the version that it becomes. A constraint that
+	// cannot be read is reported by Validate.
+	have := strings.TrimSuffix(r.opts.Version, "-dev")
+	if c, err := ParseConstraint(h.RequiredVersion); err == nil && !c.Allows(have) {
 		b.fail(diag.Errorf("hone_version", "This spec wants hone %s, but this is %s", h.RequiredVersion, r.opts.Version).
 			At(b.node.At("required_version")).Hint("Use a version of hone that fits, or change required_version if the spec works with this one."))
 	}
