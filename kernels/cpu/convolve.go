@@ -8,9 +8,13 @@ import (
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
-// winogradChannels is the number of channels on both sides from which the
-// Winograd algorithm is faster than the direct one.
-const winogradChannels = 64
+// Winograd's algorithm is faster than the direct one from this number of
+// channels on both sides, and from this product of both.
+const (
+	winogradChannels       = 32
+	winogradProduct        = 2048
+	winogradFilterChannels = 64 // for the filter's gradient
+)
 
 // imageConv brings a convolution over one or two spatial axes to the geometry
 // of package conv; ok is false for those that it does not compute.
@@ -52,7 +56,7 @@ func imageConv(a *graph.ConvAttrs, x, w, y []int) (g conv.Geometry, ok bool) {
 func depthwise(g *conv.Geometry) bool { return g.Groups == g.C && g.K == g.C && g.C > 1 }
 
 func winograd(g *conv.Geometry) bool {
-	return g.Winograd() && g.C >= winogradChannels && g.K >= winogradChannels
+	return g.Winograd() && g.C >= winogradChannels && g.K >= winogradChannels && g.C*g.K >= winogradProduct
 }
 
 // bordered gives the images of a value a border of zeros, in scratch memory
@@ -304,7 +308,7 @@ func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
 		})
 		return
 	}
-	if winograd(&g) {
+	if winograd(&g) && min(g.C, g.K) >= winogradFilterChannels {
 		sums := c.scratch(k.WinogradFilterLen(&g) * 4)
 		c.add(func(x *execution, tid, threads int) {
 			c0, c1, k0, k1 := 0, g.C, 0, g.K
@@ -362,19 +366,27 @@ func maxPool(c *nodeContext, g conv.Geometry) {
 	})
 }
 
-// maxPoolGrad computes the maxima of an image again, then gives each its gradient.
+// maxPoolGrad gives each maximum its gradient. Where the third operand, the
+// maxima, is missing, it computes those of an image again.
 func maxPoolGrad(c *nodeContext, g conv.Geometry) {
 	k := c.l.b.conv
 	oh, ow := g.OutH(), g.OutW()
 	src, up, dst := c.in[0], c.in[1], c.out[0]
-	tops := c.scratch(g.N * oh * ow * g.C * 4)
+	tops := slot(-1)
+	if len(c.in) == 3 {
+		tops = c.in[2].slot
+	} else {
+		tops = c.scratch(g.N * oh * ow * g.C * 4)
+	}
 	c.add(func(x *execution, tid, threads int) {
 		image, grad := conv.NHWC(at[float32](x, src), g.N, g.H, g.W, g.C), conv.NHWC(at[float32](x, up), g.N, oh, ow, g.C)
 		top := conv.NHWC(f32s(x.ptr(tops), g.N*oh*ow*g.C), g.N, oh, ow, g.C)
 		dx := conv.NHWC(at[float32](x, dst), g.N, g.H, g.W, g.C)
 		lo, hi := span(g.N, 1, tid, threads)
 		for n := lo; n < hi; n++ {
-			k.MaxPool(&g, image, top, n*oh, (n+1)*oh, &x.threads[tid].conv)
+			if len(c.in) == 2 {
+				k.MaxPool(&g, image, top, n*oh, (n+1)*oh, &x.threads[tid].conv)
+			}
 			k.MaxPoolGrad(&g, image, top, grad, dx, n, n+1, 0, g.C, &x.threads[tid].conv)
 		}
 	})

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/passes"
@@ -105,4 +106,37 @@ func (epilogues) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error
 		}
 	}
 	return []kernels.Count{{What: "biases", N: biases}, {What: "relus", N: relus}}, nil
+}
+
+// maxima is the pass that hands the gradient of a window's maximum the maxima
+// that the forward pass has found, as a third operand.
+type maxima struct{}
+
+func (maxima) Name() string { return "maxima reused" }
+
+func (maxima) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) {
+	made := map[graph.ValueID][]*graph.Node{} // windows over a value
+	count := int64(0)
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		a, ok := n.Attrs.(*graph.WindowAttrs)
+		if !ok || a.Kind != graph.Max {
+			continue
+		}
+		if n.Op == graph.OpReduceWindow {
+			made[n.Args[0]] = append(made[n.Args[0]], n)
+			continue
+		}
+		if n.Op != graph.OpReduceWindowGrad || len(n.Args) != 2 || g.Types[n.Args[0]].DType != graph.F32 {
+			continue
+		}
+		for _, m := range made[n.Args[0]] {
+			if reflect.DeepEqual(m.Attrs, n.Attrs) {
+				n.Args = []graph.ValueID{n.Args[0], n.Args[1], m.Out}
+				count++
+				break
+			}
+		}
+	}
+	return []kernels.Count{{What: "windows", N: count}}, nil
 }

@@ -44,7 +44,7 @@ func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, early int6
 	}
 	r := newRewriter(g, nil)
 	r.maskMoments()
-	last, err := passes.Run(ctx, g, epilogues{}, passes.DeadCode{}, near{}, passes.EarlyUpdates{MinBytes: early})
+	last, err := passes.Run(ctx, g, epilogues{}, maxima{}, passes.DeadCode{}, near{}, passes.EarlyUpdates{MinBytes: early})
 	if err != nil {
 		return nil, err
 	}

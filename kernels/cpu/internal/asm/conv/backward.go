@@ -204,35 +204,46 @@ func (k *Kernels) BackwardFilter(g *Geometry, x, dy View, dw []float32, accumula
 			for row := row0; row < row1; row++ {
 				k.gemm.PackRows(ws.b, dy.Data[row/oh*dy.Image+row%oh*dy.Row+group*kg+k0:], dy.Pixel, false, pixels, (row-row0)*ow, ow, 0, k1-k0)
 			}
-			for i := i0; i < i1; {
-				piece, at := i/run, i%run
-				n := min(run-at, i1-i, filterBlock)
-				// Where the piece's inputs begin.
-				r, s := piece, 0
-				if run == cg {
-					r, s = piece/g.S, piece%g.S
+			for i := i0; i < i1; i += filterBlock {
+				ws.runs = ws.runs[:0]
+				end := min(i+filterBlock, i1)
+				for j := i; j < end; {
+					piece, at := j/run, j%run
+					// Where the piece's inputs begin.
+					r, s := piece, 0
+					if run == cg {
+						r, s = piece/g.S, piece%g.S
+					}
+					n := min(run-at, end-j)
+					ws.runs = append(ws.runs, filterRun{r*g.DilationH*x.Row + s*g.DilationW*x.Pixel + group*cg + at, n})
+					j += n
 				}
-				first := r*g.DilationH*x.Row + s*g.DilationW*x.Pixel + group*cg + at
-				k.filterRows(g, &x, dw[i*g.K+group*kg:], first, row0, row1, n, k0, k1, accumulate || row0 > 0, ws)
-				i += n
+				k.filterRows(g, &x, dw[i*g.K+group*kg:], row0, row1, end-i, k0, k1, accumulate || row0 > 0, ws)
 			}
 		}
 	}
 	ws.strip = gemm.Strip{}
 }
 
-// filterRows adds up n rows of dw over image rows row0 to row1, whose
-// gradients are packed in ws.b. The inputs of the rows lie beside one another
-// from x.Data[first] on; they are gathered into a dense matrix, pixels by
-// rows, as pixels can be so far apart that few of them fit into the cache.
-func (k *Kernels) filterRows(g *Geometry, x *View, dw []float32, first, row0, row1, n, k0, k1 int, accumulate bool, ws *Workspace) {
+// filterRun is n rows of dw whose inputs lie beside one another, the first
+// pixel's from x.Data[first] on.
+type filterRun struct{ first, n int }
+
+// filterRows adds up n rows of dw, those of ws.runs, over image rows row0 to
+// row1, whose gradients are packed in ws.b. The inputs are gathered into a
+// dense matrix, pixels by rows, as pixels can be so far apart that few of them
+// fit into the cache.
+func (k *Kernels) filterRows(g *Geometry, x *View, dw []float32, row0, row1, n, k0, k1 int, accumulate bool, ws *Workspace) {
 	oh, ow := g.OutH(), g.OutW()
 	pixels := (row1 - row0) * ow
 	ws.a = grow(ws.a, pixels*n)
 	out := ws.a
 	for row := row0; row < row1; row++ {
-		in := x.Data[first+row/oh*x.Image+row%oh*g.StrideH*x.Row:]
-		k.gemm.CopyRows(out, n, in, g.StrideW*x.Pixel, ow, n)
+		at, to := row/oh*x.Image+row%oh*g.StrideH*x.Row, 0
+		for _, r := range ws.runs {
+			k.gemm.CopyRows(out[to:], n, x.Data[r.first+at:], g.StrideW*x.Pixel, ow, r.n)
+			to += r.n
+		}
 		out = out[ow*n:]
 	}
 	ws.offsets = append(ws.offsets[:0], 0)

@@ -35,6 +35,7 @@ type Workspace struct {
 	offsets    []int
 	segA, segC []int
 	a, b       []float32
+	runs       []filterRun
 	win        window
 	filter     taps
 	tab        []int

@@ -71,8 +71,13 @@ func (k *Kernels) poolGrad(g *Geometry, dx, dy *View, ws *Workspace, n0, n1, c0,
 	all := ws.win
 	for n := n0; n < n1; n++ {
 		for h := range g.H {
+			row := dx.Data[n*dx.Image+h*dx.Row:]
+			if dx.Pixel == g.C && c1-c0 == g.C {
+				clear(row[:g.W*g.C])
+				continue
+			}
 			for w := range g.W {
-				clear(dx.Data[n*dx.Image+h*dx.Row+w*dx.Pixel+c0:][:c1-c0])
+				clear(row[w*dx.Pixel+c0:][:c1-c0])
 			}
 		}
 		for h := range g.OutH() {

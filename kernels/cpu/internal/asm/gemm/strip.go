@@ -118,6 +118,15 @@ func (k *Kernels) CopyRows(dst []float32, dstLD int, src []float32, ld, rows, n 
 		return
 	}
 	_, _ = dst[(rows-1)*dstLD+n-1], src[(rows-1)*ld+n-1]
+	if n <= 4 { // a call would take longer
+		for i := range rows {
+			to, from := dst[i*dstLD:][:n], src[i*ld:][:n]
+			for j := range to {
+				to[j] = from[j]
+			}
+		}
+		return
+	}
 	for i := range rows {
 		copy(dst[i*dstLD:][:n], src[i*ld:])
 	}
