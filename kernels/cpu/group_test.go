@@ -73,3 +73,27 @@ func TestStepsGiveTheSameBitsOnAnyThreads(t *testing.T) {
 		})
 	}
 }
+
+func TestStepsAllocateNothing(t *testing.T) {
+	for _, s := range readSteps(t) {
+		t.Run(s.name, func(t *testing.T) {
+			b, err := New(Config{Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			session, bind, _, _ := s.session(t, b, false)
+			run := func() {
+				if _, err := session.Run(context.Background(), bind, 3); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 50 {
+				run() // buffers grow with the first steps, on either number of threads
+			}
+			if n := testing.AllocsPerRun(50, run); n != 0 {
+				t.Errorf("%v allocations in 3 steps", n)
+			}
+		})
+	}
+}
