@@ -285,6 +285,21 @@ func TestAFileThatIsNoCheckpointIsNotReplaced(t *testing.T) {
 	}
 }
 
+func TestInspectCountsTheExamplesOfTheTraining(t *testing.T) {
+	p, err := Load(filepath.Join("..", "examples", "digits"), Options{Builtin: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := p.Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 359 of 1,797 are the test part, a tenth of the others validates.
+	if e := in.Examples; e["train"] != 1294 || e["validation"] != 144 || e["test"] != 359 {
+		t.Errorf("examples %v", e)
+	}
+}
+
 func TestBadInputSaysWhatAndWhere(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
 		{"unknown layer", `layer "dense" "hidden"`, `layer "dens" "hidden"`, `Did you mean "dense"`},

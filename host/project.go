@@ -143,7 +143,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 			_ = out.parts.Close()
 		}
 	}()
-	if needTrain && s.Train.ValidationSplit > 0 && out.parts.Validation == nil {
+	if s.Train != nil && s.Train.ValidationSplit > 0 && out.parts.Validation == nil {
 		if err := out.parts.Holdout(s.Train.ValidationSplit, seed); err != nil {
 			return nil, append(diags, diag.From(err)...)
 		}

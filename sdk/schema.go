@@ -11,23 +11,7 @@ import (
 	"github.com/hone-ml/hone/sdk/honepb/pluginpb"
 )
 
-// The fields of a component are tagged
-//
-//	hone:"name,option,..." doc:"One sentence for users."
-//
-// and exactly one option of required, optional and default=V says what happens
-// when the user leaves the argument out. The others:
-//
-//	min=N max=N      bounds of a number; above=N, below=N exclude the bound itself
-//	enum=a|b|c       the words that a string may be
-//	len=2, len=1..2  the length of a list; a single value stands for a list of one
-//	runtime          a float that may change between steps without tracing anew:
-//	                 the graph must take it with Hyper(name, field), never as a number
-//	kind=K           the kind of a Component
-//
-// Types: bool, int, float64, string, slices of int, float64 and string, Component,
-// and pointers to scalars, which are nil where an optional argument is absent.
-// Lists' defaults are separated by |. An embedded struct adds its fields.
+// The tags of fields are described in doc.go.
 
 // field joins a parameter's description to the struct field that takes it.
 type field struct {
