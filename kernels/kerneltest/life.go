@@ -401,6 +401,15 @@ func testLimits(t *testing.T, h *harness) {
 	if _, err := h.backend.Compile(t.Context(), m, "f", kernels.Options{Limits: kernels.Limits{Nodes: 1000, ArenaBytes: 1 << 30, FLOPs: 1 << 40}}); err != nil {
 		t.Errorf("generous limits: %v", err)
 	}
+	// What a refusal names as the least is enough.
+	short := &kernels.LimitError{}
+	if _, err := h.backend.Compile(t.Context(), m, "f", kernels.Options{Memory: 1}); !errors.As(err, &short) || short.Limit != 1 || short.Got <= 1 {
+		t.Errorf("a byte of memory: %v, want a *kernels.LimitError that names the least", err)
+	} else if e, err := h.backend.Compile(t.Context(), m, "f", kernels.Options{Memory: short.Got}); err != nil {
+		t.Errorf("the least memory, %d bytes: %v", short.Got, err)
+	} else if need := e.Plan().ParamBytes + e.Plan().ArenaBytes; need > short.Got {
+		t.Errorf("within %d bytes of memory, a plan takes %d", short.Got, need)
+	}
 	big := function(t, func(b *graph.Builder) {
 		x := b.Input("x", graph.Scalar(graph.F32)).BroadcastTo(graph.Es(1<<20, 1<<20, 1<<10)...)
 		b.Output("y", x.Exp().Sum())

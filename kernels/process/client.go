@@ -208,7 +208,7 @@ func (b *Backend) NewPool(device string) (kernels.Pool, error) {
 // Compile sends the module and has it compiled.
 func (b *Backend) Compile(ctx context.Context, m *graph.Module, entry string, o kernels.Options) (kernels.Executable, error) {
 	in := compileIn{
-		Entry: entry, Mode: o.Mode, Frozen: o.Frozen, Symbols: o.Symbols, Donate: o.Donate, Selection: o.Selection, Limits: o.Limits, Profile: o.Profile,
+		Entry: entry, Mode: o.Mode, Frozen: o.Frozen, Symbols: o.Symbols, Donate: o.Donate, Selection: o.Selection, Limits: o.Limits, Memory: o.Memory, Profile: o.Profile,
 	}
 	module, err := graph.MarshalFor(m, b.hello.IR)
 	if err != nil {

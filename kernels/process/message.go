@@ -34,6 +34,7 @@ type compileIn struct {
 	Donate    []int
 	Selection map[string]string
 	Limits    kernels.Limits
+	Memory    int64
 	Profile   bool
 	Opaque    uint64 // number of the caller to call back, 0 for none
 	Parts     []int64

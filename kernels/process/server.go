@@ -167,7 +167,7 @@ func (s *server) compile(ctx context.Context, in compileIn, body []byte) (any, [
 		m.Consts[name] = t
 	}
 	o := kernels.Options{
-		Mode: in.Mode, Frozen: in.Frozen, Symbols: in.Symbols, Donate: in.Donate, Selection: in.Selection, Limits: in.Limits, Profile: in.Profile,
+		Mode: in.Mode, Frozen: in.Frozen, Symbols: in.Symbols, Donate: in.Donate, Selection: in.Selection, Limits: in.Limits, Memory: in.Memory, Profile: in.Profile,
 	}
 	if in.Opaque != 0 {
 		o.Opaque = &callback{s.peer, in.Opaque}

@@ -66,7 +66,12 @@ func (Backend) Compile(ctx context.Context, m *graph.Module, entry string, o ker
 	if err != nil {
 		return nil, err
 	}
-	return &executable{program: p, options: o, donate: donate, plan: planOf(p)}, nil
+	plan := planOf(p)
+	// Nothing is held that is not read again, and nothing computed twice.
+	if need := plan.ParamBytes + plan.ArenaBytes; o.Memory > 0 && need > o.Memory {
+		return nil, &kernels.LimitError{What: "bytes of memory", Got: need, Limit: o.Memory}
+	}
+	return &executable{program: p, options: o, donate: donate, plan: plan}, nil
 }
 
 // donations completes and checks the list of parameters that results replace.
