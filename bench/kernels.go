@@ -73,7 +73,7 @@ func (b *bench) products(ctx context.Context) error {
 			if b.peers == "" || b.skipped["torchgemm"] {
 				continue
 			}
-			r, err := b.script(ctx, "torch", "gemm", fmt.Sprint("THREADS=", threads))
+			r, err := b.script(ctx, "torch", []string{"gemm"}, fmt.Sprint("THREADS=", threads))
 			if err != nil {
 				b.skipped["torchgemm"] = true
 				fmt.Printf("gemm: torch is skipped: %v\n", err)

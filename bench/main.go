@@ -1,7 +1,7 @@
 // Command bench runs hone and its peers (JAX, PyTorch, Keras) in turn on the
 // same work and prints the ratios of the medians:
 //
-//	go run ./bench -mnist FOLDER -peers FOLDER -python PYTHON [-rounds 5] [mlp cnn widedeep heldout gemm latency]
+//	go run ./bench -mnist FOLDER -peers FOLDER -python PYTHON [-rounds 5] [mlp cnn widedeep heldout gemm latency vgg16 resnet50 heldoutcnn]
 //
 // Of a dense network it also prints which share of the calibrated peak the
 // multiplications of the step reach. The peers' scripts print one JSON line with examples a second (per_s). A peer
@@ -53,8 +53,9 @@ type bench struct {
 	limit                time.Duration
 	hone                 string // the binary
 	skipped              map[string]bool
-	rows                 string  // file of random rows, made when first asked for
-	peak                 float64 // of all threads, operations a second
+	rows                 string           // file of random rows, made when first asked for
+	peak                 float64          // of all threads, operations a second
+	memory               map[string]int64 // most resident memory of the last run, MiB, by runner
 }
 
 func main() {
@@ -80,11 +81,11 @@ func (b *bench) run(ctx context.Context, names []string) error {
 		names = []string{"mlp", "cnn", "widedeep", "heldout", "gemm", "latency"}
 	}
 	for _, n := range names {
-		if works[n].spec == "" && n != "gemm" && n != "latency" {
-			return fmt.Errorf("there is no work %q; there are mlp, cnn, widedeep, heldout, gemm and latency", n)
+		if works[n].spec == "" && networks[n].body == "" && n != "gemm" && n != "latency" {
+			return fmt.Errorf("there is no work %q; there are mlp, cnn, widedeep, heldout, gemm, latency, vgg16, resnet50 and heldoutcnn", n)
 		}
 	}
-	b.skipped = map[string]bool{}
+	b.skipped, b.memory = map[string]bool{}, map[string]int64{}
 	dir, err := os.MkdirTemp("", "hone-bench")
 	if err != nil {
 		return err
@@ -104,6 +105,8 @@ func (b *bench) run(ctx context.Context, names []string) error {
 			err = b.products(ctx)
 		case "latency":
 			err = b.latency(ctx)
+		case "vgg16", "resnet50", "heldoutcnn":
+			err = b.images(ctx, n, dir)
 		default:
 			err = b.compare(ctx, n, dir)
 		}
@@ -166,13 +169,16 @@ func (b *bench) compare(ctx context.Context, work, dir string) error {
 		}
 	}
 	ours := median(speeds["hone"])
-	fmt.Printf("%s: hone %.0f examples/s in the best epoch, %.0f in the last (medians of %d)\n", work, ours, median(last), b.rounds)
+	fmt.Printf("%s: hone %.4g examples/s in the best epoch, %.4g in the last (medians of %d)\n", work, ours, median(last), b.rounds)
 	if n := works[work].macs; n > 0 && b.peak > 0 {
 		fmt.Printf("%s: the multiplications are %.0f%% of the calibrated peak\n", work, 100*2*float64(n)*ours/b.peak)
 	}
 	for _, peer := range works[work].peers {
 		if v := speeds[peer]; len(v) > 0 {
-			fmt.Printf("%s: %s %.0f examples/s; hone is %.2fx (runs %s)\n", work, peer, median(v), ours/median(v), join(v))
+			if ours, theirs := b.memory["hone"], b.memory[peer]; ours > 0 && theirs > 0 {
+				fmt.Printf("%s: most resident memory: hone %d MiB, %s %d MiB; hone has %.2fx\n", work, ours, peer, theirs, float64(ours)/float64(theirs))
+			}
+			fmt.Printf("%s: %s %.4g examples/s; hone is %.2fx (runs %s)\n", work, peer, median(v), ours/median(v), join(v))
 		}
 	}
 	return nil
@@ -190,13 +196,18 @@ func (b *bench) ours(ctx context.Context, work, out string) (best, last float64,
 		}
 		data = "rows=" + b.rows
 	}
-	cmd := exec.CommandContext(ctx, b.hone, "train", works[work].spec, "--var", data, "--json", "--out", out)
+	arguments := []string{"train", works[work].spec, "--json", "--out", out}
+	if networks[work].body == "" {
+		arguments = append(arguments, "--var", data)
+	}
+	cmd := exec.CommandContext(ctx, b.hone, arguments...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	text, err := cmd.Output()
 	if err != nil {
 		return 0, 0, fmt.Errorf("hone train %s: %w\n%s", works[work].spec, err, stderr.String())
 	}
+	b.memory["hone"] = residentMiB(cmd.ProcessState)
 	for _, line := range bytes.Split(text, []byte("\n")) {
 		var e struct {
 			Event string  `json:"event"`
@@ -218,8 +229,8 @@ func (b *bench) ours(ctx context.Context, work, out string) (best, last float64,
 }
 
 // peer runs a peer's script and returns its examples a second.
-func (b *bench) peer(ctx context.Context, peer, work string) (float64, error) {
-	r, err := b.script(ctx, peer, work)
+func (b *bench) peer(ctx context.Context, peer, work string, more ...string) (float64, error) {
+	r, err := b.script(ctx, peer, append([]string{work}, more...))
 	if err != nil {
 		return 0, err
 	}
@@ -231,14 +242,14 @@ func (b *bench) peer(ctx context.Context, peer, work string) (float64, error) {
 }
 
 // script runs a peer's script and returns what it prints.
-func (b *bench) script(ctx context.Context, peer, work string, env ...string) (map[string]any, error) {
+func (b *bench) script(ctx context.Context, peer string, arguments []string, env ...string) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
 	script := peer + "_peer.py"
 	if _, err := os.Stat(filepath.Join(b.peers, script)); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, b.python, script, work)
+	cmd := exec.CommandContext(ctx, b.python, append([]string{script}, arguments...)...)
 	cmd.Dir = b.peers
 	cmd.Env = append(os.Environ(), "EPOCHS="+strconv.Itoa(b.epochs), "MNIST="+b.mnist)
 	cmd.Env = append(cmd.Env, env...)
@@ -249,6 +260,7 @@ func (b *bench) script(ctx context.Context, peer, work string, env ...string) (m
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
 	}
+	b.memory[peer] = residentMiB(cmd.ProcessState)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	var out map[string]any
 	if err := json.Unmarshal(lines[len(lines)-1], &out); err != nil {
@@ -268,7 +280,7 @@ func median(v []float64) float64 {
 func join(v []float64) string {
 	s := make([]string, len(v))
 	for i, x := range v {
-		s[i] = fmt.Sprintf("%.0f", x)
+		s[i] = fmt.Sprintf("%.4g", x)
 	}
 	return strings.Join(s, " ")
 }
