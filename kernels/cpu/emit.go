@@ -147,6 +147,7 @@ func (l *lowering) emitLoop(u *unit) error {
 	if lp.n == 0 {
 		return nil
 	}
+	lp.whole = lp.needsNoBlocks()
 	in.run, in.part, in.share = lp.run, lp.part, lp.share()
 	if u.rows > 0 {
 		in.rowBytes, in.keep = lp.n/u.rows*8, lp.keep

@@ -17,9 +17,10 @@ type loop struct {
 	n        int
 	ops      []loopOp
 	operands []operand
-	regs     int // registers used; each has room for block 8-byte elements
-	grain    int // elements that a thread's part is a multiple of
-	rows     int // the threads share rows instead
+	regs     int  // registers used; each has room for block 8-byte elements
+	grain    int  // elements that a thread's part is a multiple of
+	rows     int  // the threads share rows instead
+	whole    bool // one op over memory alone, which needs no blocks
 }
 
 // operand is where an op of a loop reads or writes: a register, or memory that
@@ -72,6 +73,36 @@ type loopSource interface {
 
 const maxLoopOperands = 256
 
+// needsNoBlocks reports whether the loop is one op whose operands are memory or
+// single elements: its kernel goes through all of it.
+func (l *loop) needsNoBlocks() bool {
+	single := map[int]bool{}
+	var body []*loopOp
+	for i := range l.ops {
+		switch op := &l.ops[i]; {
+		case op.single:
+			single[op.dst] = true
+		case op.invariant || op.rows != nil || op.source != nil:
+			return false
+		default:
+			body = append(body, op)
+		}
+	}
+	if len(body) != 1 {
+		return false
+	}
+	used := []int{body[0].dst, body[0].a, body[0].b, body[0].c}
+	if g := body[0].group; g != nil {
+		used = append(append([]int{}, g.outs...), g.ins...)
+	}
+	for _, o := range used {
+		if l.operands[o].reg >= 0 && !single[o] {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *loop) keep(s slot) {
 	for i := range l.operands {
 		if o := &l.operands[i]; o.reg < 0 && o.slot == s {
@@ -115,8 +146,12 @@ func (l *loop) part(x *execution, tid, lo, hi int) {
 			op.rows.fill(x, ptr[op.dst], 0, op.rows.width+block)
 		}
 	}
-	for at := lo; at < hi; at += block {
-		n := min(block, hi-at)
+	size := block
+	if l.whole {
+		size = hi - lo
+	}
+	for at := lo; at < hi; at += size {
+		n := min(size, hi-at)
 		for i := range l.ops {
 			switch op := &l.ops[i]; {
 			case op.rows != nil:
@@ -129,7 +164,7 @@ func (l *loop) part(x *execution, tid, lo, hi int) {
 				op.source.fill(x, ptr[op.dst], at, n)
 			}
 		}
-		if at+block >= hi {
+		if at+size >= hi {
 			break // no pointer may leave its memory
 		}
 		for i := range l.operands {
