@@ -838,14 +838,27 @@ func (t *Trainer) LastLoss() (float64, error) {
 func (t *Trainer) Snapshot(ctx context.Context) ([]Value, error) { return t.vals.snapshot(ctx) }
 
 // Restore puts back values of a snapshot. Values the run does not know are an
-// error; those that it has and the snapshot lacks keep their first value.
+// error; those that it has and the snapshot lacks keep their first value. A
+// snapshot without a count of updates comes from a hone that counted them only
+// where several batches made one: there every step was an update.
 func (t *Trainer) Restore(vals []Value) error {
+	var steps *graph.Tensor
+	counted := false
 	for _, v := range vals {
 		if err := t.vals.put(v.Role, v.Name, v.Tensor); err != nil {
 			return err
 		}
+		if v.Role == graph.StateRole {
+			counted = counted || v.Name == updateName
+			if v.Name == stepName {
+				steps = v.Tensor
+			}
+		}
 	}
-	return nil
+	if counted || steps == nil {
+		return nil
+	}
+	return t.vals.put(graph.StateRole, updateName, steps)
 }
 
 // Profile returns the time by op of all steps and evaluations so far.
