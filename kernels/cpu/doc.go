@@ -6,6 +6,9 @@
 // products, and kernels for everything else. One team of threads runs a whole
 // program, each its fixed part of every instruction, with a barrier only where
 // one reads what others wrote (team.go); no memory is allocated while it runs.
+// Where a network is computed on a batch, threads own rows of it through all its
+// layers (rows.go), and rows of the weights from the gradient to the update
+// (group.go), so that they seldom meet.
 // The split of work never decides bits: a result does not depend on the number
 // of threads.
 //
