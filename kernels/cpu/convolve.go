@@ -80,6 +80,7 @@ func (c *nodeContext) bordered(t tensorAt, n, h, w, ch, top, bottom, left, right
 // packed reserves the memory of a packed filter, which is kept from one run to
 // the next where the filter is a parameter that the program does not replace.
 func (c *nodeContext) packed(w tensorAt, n int) func(x *execution) []float32 {
+	c.l.prog.packs++
 	s := c.reserve(w, n*4)
 	return func(x *execution) []float32 { return f32s(x.ptr(s), n) }
 }

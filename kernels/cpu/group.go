@@ -156,6 +156,9 @@ func (p *program) join(batch int) bool {
 		most := min(chunkBytes/width, rows/(4*p.backend.team.size))
 		g.chunk = max(most/tile, 1) * tile
 		p.keep(g)
+		if len(g.parts) > 1 {
+			p.joined++
+		}
 		in.run, in.part, in.access = g.run, nil, nil
 		for _, q := range g.parts {
 			for _, a := range q.access {

@@ -37,6 +37,8 @@ type program struct {
 	opaque  kernels.OpaqueCaller
 	profile bool
 	levels  int // see rewriter
+	joined  int // groups of several instructions
+	packs   int // filters that are packed where they change
 	plan    kernels.Plan
 }
 
@@ -133,7 +135,6 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 	}
 	p.barriers()
 	p.plan.ArenaBytes = p.arena
-	p.plan.Passes = passes.Merge(r.reports, l.report()...)
 	digest := sha256.New()
 	fmt.Fprintln(digest, "cpu", b.Variant(), p.arena)
 	for _, in := range p.code {
@@ -150,6 +151,7 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 	for i := range p.code {
 		p.code[i].access = nil
 	}
+	p.plan.Passes = passes.Merge(r.reports, l.report()...)
 	p.plan.Digest = hex.EncodeToString(digest.Sum(nil))
 	if limit := o.Limits.FLOPs; limit > 0 && p.plan.FLOPs > limit {
 		return nil, &kernels.LimitError{What: "floating-point operations", Got: p.plan.FLOPs, Limit: limit}

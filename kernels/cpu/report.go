@@ -27,6 +27,8 @@ func (l *lowering) report() []kernels.PassReport {
 	}
 	return []kernels.PassReport{
 		count("chain fusion", kernels.Count{What: "loops", N: loops}, kernels.Count{What: "nodes in them", N: fused}),
+		count("updates in the gradient", kernels.Count{What: "groups that run chunk by chunk", N: int64(l.prog.joined)}),
+		count("weights packed", kernels.Count{What: "filters", N: int64(l.prog.packs)}),
 		count("schedule", kernels.Count{What: "instructions", N: int64(len(l.prog.code))}, kernels.Count{What: "meetings of the threads", N: meetings}),
 		count("in place", kernels.Count{What: "updates written over what they replace", N: int64(len(l.donatedTo))}, kernels.Count{What: "operands overwritten", N: reused}),
 		count("liveness", kernels.Count{What: "KiB of values", N: asked >> 10}, kernels.Count{What: "KiB of memory they share", N: l.prog.arena >> 10}),
