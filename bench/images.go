@@ -83,6 +83,10 @@ train {
   }
   optimizer "adam" {}
   metrics = ["accuracy"]
+  # The peers write no checkpoints; the last one is written when all is measured.
+  checkpoint {
+    every = 1000
+  }
 }
 `))
 
