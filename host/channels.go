@@ -55,8 +55,8 @@ func (m *Model) RemoveChannels(path string, cuts ...ChannelCut) error {
 	s := *m.s
 	if s.program, s.values, err = a.Remove(m.s.values, cuts...); err != nil {
 		d := diag.Errorf("channels", "%s: %w", m.path, err)
-		var fast *axes.FastError
-		if errors.As(err, &fast) {
+		var held *axes.HeldError
+		if errors.As(err, &held) {
 			return d.Hint("Remove channels of another axis: Channels lists those that can be removed.")
 		}
 		return d

@@ -109,9 +109,9 @@ func (k *Kit) resizes(c Case, m *graph.Module) {
 		k.t.Logf("it does not take inputs with twice the channels: %v", err)
 		return
 	}
-	var fast *axes.FastError
+	var held *axes.HeldError
 	switch err := axes.Follows(w, m, c.entry()); {
-	case errors.As(err, &fast):
+	case errors.As(err, &held):
 		k.t.Logf("it holds its channels, and cannot lose any: %v", err)
 	case err != nil && !c.FixedShape:
 		k.t.Errorf("traced for twice the channels, and half of them removed, it is another graph: %v; write extents as Value.Dim and counts as Value.Size instead of numbers, or set FixedShape", err)

@@ -10,7 +10,7 @@ import (
 // Follows reports why a function does not follow its inputs' extents: traced for
 // wide inputs, less the channels by which those are wider, it must be the function
 // traced for narrow ones. A layer that fails has the number of its channels in its
-// numbers, where no rule sees it. The error is a *FastError where the function
+// numbers, where no rule sees it. The error is a *HeldError where the function
 // holds an axis of its inputs, so that there is nothing to compare.
 func Follows(wide, narrow *graph.Module, name string) error {
 	a, err := follow(&train.Program{Module: wide, Model: name}, true)

@@ -126,7 +126,7 @@ func (a *Axes) find(g *Group) (*axis, error) {
 }
 
 // Group returns the group to which an index of a parameter's or state's axis
-// belongs, and the channel that it is there. The error is a *FastError where
+// belongs, and the channel that it is there. The error is a *HeldError where
 // that index cannot be removed.
 func (a *Axes) Group(param string, axis int, index int64) (*Group, int64, error) {
 	l, i, err := a.locate(param, axis, index)
@@ -138,17 +138,17 @@ func (a *Axes) Group(param string, axis int, index int64) (*Group, int64, error)
 			return g, i, nil
 		}
 	}
-	return nil, 0, &FastError{Path: param, Axis: axis, Pin: Pin{Op: "axis", Scope: param, Why: "has one channel alone"}}
+	return nil, 0, &HeldError{Path: param, Axis: axis, Pin: Pin{Op: "axis", Scope: param, Why: "has one channel alone"}}
 }
 
-// FastError says that an axis cannot lose what was asked for.
-type FastError struct {
+// HeldError says that an axis cannot lose what was asked for.
+type HeldError struct {
 	Path string
 	Axis int
 	Pin
 }
 
-func (e *FastError) Error() string {
+func (e *HeldError) Error() string {
 	return fmt.Sprintf("nothing can be removed from axis %d of %q: %v", e.Axis, e.Path, &e.Pin)
 }
 
@@ -175,7 +175,7 @@ func (a *Axes) locate(param string, n int, index int64) (*axis, int64, error) {
 		index int64
 	}
 	var free []place
-	var fast *Pin
+	var held *Pin
 	var down func(x *axis, i int64)
 	down = func(x *axis, i int64) {
 		x = x.find()
@@ -183,8 +183,8 @@ func (a *Axes) locate(param string, n int, index int64) (*axis, int64, error) {
 		case leaf:
 			if x.pin == nil {
 				free = append(free, place{x, i})
-			} else if fast == nil {
-				fast = x.pin
+			} else if held == nil {
+				held = x.pin
 			}
 		case sum:
 			for _, p := range x.parts {
@@ -209,8 +209,8 @@ func (a *Axes) locate(param string, n int, index int64) (*axis, int64, error) {
 	switch {
 	case len(free) == 1:
 		return free[0].leaf, free[0].index, nil
-	case len(free) == 0 && fast != nil:
-		return nil, 0, &FastError{param, n, *fast}
+	case len(free) == 0 && held != nil:
+		return nil, 0, &HeldError{param, n, *held}
 	}
 	return nil, 0, fmt.Errorf("element %d of axis %d of %q belongs to %d groups of channels; name the group", index, n, param, len(free))
 }

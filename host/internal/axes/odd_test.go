@@ -255,8 +255,8 @@ func TestWhatCannotBeCutIsRefused(t *testing.T) {
 		}
 		vals := values(p)
 		_, _, err = a.Remove(vals, axes.Channel("l0.kernel", 1, 3))
-		var fast *axes.FastError
-		if !errors.As(err, &fast) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `axis 1 of "l0.kernel"`) {
+		var held *axes.HeldError
+		if !errors.As(err, &held) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `axis 1 of "l0.kernel"`) {
 			t.Errorf("%s: %v, wanted %s", c.layer, err, c.want)
 		}
 	}

@@ -149,7 +149,7 @@ func takeRows(t *graph.Tensor, axis int, rows []int64) *graph.Tensor {
 
 // Remove returns the program and values of the model without the channels that
 // the cuts name. Neither the receiver nor its program changes; to remove more,
-// Follow the new program. The error is a *FastError where something holds an
+// Follow the new program. The error is a *HeldError where something holds an
 // axis fast.
 func (a *Axes) Remove(values []train.Value, cuts ...Cut) (*train.Program, []train.Value, error) {
 	r := &removal{gone: map[*axis][]bool{}}

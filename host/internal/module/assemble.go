@@ -296,9 +296,9 @@ func (a *assembler) followsChannels(l *spec.Layer, cfg plugin.Config, types []gr
 	if err != nil {
 		return false // it takes no other number
 	}
-	var fast *axes.FastError
+	var held *axes.HeldError
 	err = axes.Follows(w, m, "layer")
-	return err == nil || errors.As(err, &fast) // what holds its channels is refused anyway
+	return err == nil || errors.As(err, &held) // what holds its channels is refused anyway
 }
 
 // group builds the functions of an instance of a block.

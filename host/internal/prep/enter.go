@@ -149,14 +149,21 @@ func (e *entry) hash(c *data.Column) []int32 {
 	return codes
 }
 
-// hash64 is FNV-1a of the salt and the text, mixed by the finalizer of MurmurHash3.
-func hash64(salt, text string) uint64 {
+// hash64 is FNV-1a of the salt and the text, mixed by MurmurHash3's finalizer:
+// the remainder of FNV-1a alone depends on the last letters too evenly.
+func hash64(salt, text string) uint64 { return fmix64(fnv1a(salt + text)) }
+
+// fnv1a is the 64-bit FNV-1a hash (draft-eastlake-fnv).
+func fnv1a(text string) uint64 {
 	h := uint64(0xcbf29ce484222325)
-	for _, s := range []string{salt, text} {
-		for i := range len(s) {
-			h = (h ^ uint64(s[i])) * 0x100000001b3
-		}
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 0x100000001b3
 	}
+	return h
+}
+
+// fmix64 is the finalizer of MurmurHash3's 128-bit form.
+func fmix64(h uint64) uint64 {
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
