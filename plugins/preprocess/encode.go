@@ -373,7 +373,7 @@ type Hash struct {
 
 // Doc describes the transform.
 func (*Hash) Doc() string {
-	return "Puts values into buckets by a hash: for columns of too many categories to learn. Different values may share a bucket; a missing value is in none."
+	return "Puts values into buckets by a hash: for columns of too many categories to learn. Different values may share a bucket; a missing value is in none. The bucket is the remainder, by num_bins, of the 64-bit FNV-1a hash of the salt and the value's text, mixed by MurmurHash3's finalizer: the same everywhere and in every version."
 }
 
 // Takes chooses text and truth values.

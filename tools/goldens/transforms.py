@@ -137,6 +137,8 @@ def scaling():
     t.case("beyond_range", "min_max", {}, wine, P.MinMaxScaler(), ranges, fit=(0, 15, 1))
     t.case("quantile_range", "robust", {"quantile_range": [10, 90]}, wine, P.RobustScaler(quantile_range=(10, 90)), ["center_", "scale_"])
     t.case("no_centering", "robust", {"with_centering": False}, wine, P.RobustScaler(with_centering=False), ["scale_"])
+    t.case("unit_variance", "robust", {"unit_variance": True}, wine, P.RobustScaler(unit_variance=True), ["center_", "scale_"])
+    t.case("unit_variance_quantile_range", "robust", {"quantile_range": [10, 95], "unit_variance": True}, gaps, P.RobustScaler(quantile_range=(10, 95), unit_variance=True), ["center_", "scale_"])
     t.case("one_row", "standardize", {}, wine, P.StandardScaler(), moments, fit=(0, 1, 1))
 
     # Far from zero: a sum of squares loses what a shifted or two-pass variance keeps.
