@@ -171,7 +171,7 @@ func TestGigabyteFieldIsRefusedEarly(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	err := DescribeData(context.Background(), path, &strings.Builder{}, 80)
+	_, err := DescribeData(context.Background(), path, CSVReading{}, &strings.Builder{}, 80)
 	runtime.ReadMemStats(&after)
 	only(t, err, "csv_field_too_long", "rows.csv.gz", 3, 5, "max_field")
 	if took := after.TotalAlloc - before.TotalAlloc; took > 128<<20 {

@@ -277,9 +277,16 @@ func checkpointError(path string, err error) error {
 	var corrupt *modelfmt.CorruptError
 	var locked *modelfmt.LockedError
 	var base *modelfmt.BaseError
-	d := diag.Errorf("checkpoint", "%s: %v", path, err).At(diag.Range{File: path})
+	var folder *modelfmt.NoFolderError
+	text := err.Error()
+	if !strings.Contains(text, path) {
+		text = path + ": " + text
+	}
+	d := diag.Errorf("checkpoint", "%s", text).At(diag.Range{File: path})
 	d.Cause = err
 	switch {
+	case errors.As(err, &folder):
+		return d
 	case errors.Is(err, fs.ErrNotExist):
 		return d.Hint("Check the path. hone train writes checkpoints to runs/, or to what --out says.")
 	case errors.Is(err, modelfmt.ErrNotCheckpoint):
@@ -287,7 +294,7 @@ func checkpointError(path string, err error) error {
 	case errors.As(err, &base):
 		return d.Hint("Put the checkpoint of that root beside it (hone checkpoint show prints a file's root), or make this one whole: hone checkpoint flatten %s OUT --base FILE.", path)
 	case errors.As(err, &corrupt):
-		return d.Hint("The file is damaged. Take another copy, or the run's other checkpoint; hone checkpoint verify tells what is hit.")
+		return d.Hint("The file is damaged. Take another copy, or the run's other checkpoint.")
 	case errors.As(err, &locked):
 		return d.Hint("Wait for the other run, or give this one another --out.")
 	}

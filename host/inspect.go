@@ -2,9 +2,7 @@ package host
 
 import (
 	"context"
-	"io"
 
-	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/plugin"
 	"github.com/hone-ml/hone/host/internal/train"
@@ -113,20 +111,4 @@ func Ops(backends []kernels.Backend) []OpSupport {
 		out = append(out, row)
 	}
 	return out
-}
-
-// DescribeData writes the statistics of a file's columns.
-func DescribeData(ctx context.Context, path string, w io.Writer, width int) error {
-	t, err := data.LoadOrSpill(ctx, path, data.OpenOptions{Limits: data.Limits{Bytes: max(Options{}.dataMemory()/2, 1)}})
-	if err != nil {
-		return err
-	}
-	if s, ok := t.(io.Closer); ok {
-		defer s.Close()
-	}
-	d, err := data.Describe(ctx, t)
-	if err != nil {
-		return err
-	}
-	return d.Write(w, width)
 }

@@ -3,6 +3,7 @@ package modelfmt
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // ErrNotCheckpoint is wrapped by the error of opening a file that does not begin
@@ -20,6 +21,16 @@ func (e *LockedError) Error() string {
 }
 
 func (e *LockedError) Unwrap() error { return ErrLocked }
+
+// NoFolderError says that a path to be written lies in no folder that exists. It
+// wraps [fs.ErrNotExist].
+type NoFolderError struct{ Path string }
+
+func (e *NoFolderError) Error() string {
+	return fmt.Sprintf("the folder of %s does not exist: make it, or choose another path", e.Path)
+}
+
+func (e *NoFolderError) Unwrap() error { return fs.ErrNotExist }
 
 // CorruptError reports bytes that cannot be what a writer wrote: a flipped bit, a
 // cut file, or a file made to harm.

@@ -38,7 +38,7 @@ func LockPath(path string) (*Lock, error) {
 				return nil, &LockedError{Path: path}
 			}
 			if errors.Is(err, os.ErrNotExist) {
-				return nil, fmt.Errorf("the folder of %s does not exist; make it, or choose another path: %w", path, err)
+				return nil, &NoFolderError{Path: path}
 			}
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}

@@ -86,7 +86,7 @@ func (c *checkpointShowCmd) foreign(a *app, src convert.Source) error {
 		rows = append(rows, []string{t.Name, t.DType.String(), strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ", "), fmt.Sprint(t.Bytes())})
 		total += t.Bytes()
 	}
-	table(a.stdout, append(rows, []string{fmt.Sprintf("%d tensors", len(list)), "", "", fmt.Sprint(total)}))
+	table(a.stdout, append(rows, []string{count(len(list), "tensor"), "", "", fmt.Sprint(total)}))
 	return nil
 }
 
@@ -109,7 +109,7 @@ func (c *checkpointVerifyCmd) Run(a *app) error {
 	if err := verify(a.ctx, a.bytesBar("verifying")); err != nil {
 		return host.CheckpointError(c.Path, err)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s: %s are sound (%s, %d tensors, root %s)\n", c.Path, what, bytesText(r.Size()), len(r.Tensors()), r.Root())
+	_, err = fmt.Fprintf(a.stdout, "%s: %s are sound (%s, %s, root %s)\n", c.Path, what, bytesText(r.Size()), count(len(r.Tensors()), "tensor"), r.Root())
 	return err
 }
 
@@ -206,12 +206,13 @@ func (c *checkpointConvertCmd) Run(a *app) error {
 	if err != nil {
 		return host.CheckpointError(c.From, err)
 	}
+	a.wrote = true
 	if c.JSON {
 		e := json.NewEncoder(a.stdout)
 		e.SetIndent("", "  ")
 		return e.Encode(rep)
 	}
-	fmt.Fprintf(a.stdout, "%s: %d tensors\n", c.To, len(rep.Mapped))
+	fmt.Fprintf(a.stdout, "%s: %s\n", c.To, count(len(rep.Mapped), "tensor"))
 	for _, l := range []struct {
 		what  string
 		names []string

@@ -63,7 +63,11 @@ func (c *fmtCmd) Run(a *app) error {
 		}
 	}
 	if c.Check && changed > 0 {
-		return goalError{fmt.Errorf("%d files are not formatted; run hone fmt", changed)}
+		verb := "are"
+		if changed == 1 {
+			verb = "is"
+		}
+		return goalError{fmt.Errorf("%s %s not formatted; run hone fmt", count(changed, "file"), verb)}
 	}
 	return nil
 }

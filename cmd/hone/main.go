@@ -58,6 +58,7 @@ type app struct {
 	signal  func() os.Signal         // that cancelled ctx, or nil
 	sources func() map[string][]byte // texts that diagnostics speak of
 	clock   func() time.Time         // nil is time.Now
+	wrote   bool                     // what was to be written to files has been
 }
 
 func main() {
@@ -167,7 +168,11 @@ func (a *app) exit(err error) int {
 	var told toldError
 	switch {
 	case errors.Is(err, syscall.EPIPE):
-		fmt.Fprintln(a.stderr, "hone: who read the output has gone; what was to be written to files has been")
+		text := "hone: who read the output has gone"
+		if a.wrote {
+			text += "; what was to be written to files has been"
+		}
+		fmt.Fprintln(a.stderr, text)
 		return exitFailed
 	case !errors.As(err, &told):
 		a.show(err)

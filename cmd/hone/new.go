@@ -49,6 +49,7 @@ func (c *newCmd) Run(a *app) error {
 			return err
 		}
 	}
+	a.wrote = true
 	_, err = fmt.Fprintf(a.stdout, "%s is ready: hone train %s\n", c.Dir, c.Dir)
 	return err
 }

@@ -35,6 +35,14 @@ func (a *app) show(err error) {
 	host.WriteError(a.stderr, err, a.sources(), width(a.stderr), isTerminal(a.stderr) && os.Getenv("NO_COLOR") == "")
 }
 
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // warn prints diagnostics that are no errors.
 func (a *app) warn(ds host.Diagnostics) {
 	if len(ds) > 0 {

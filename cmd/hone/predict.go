@@ -45,6 +45,6 @@ func (c *predictCmd) Run(a *app) error {
 	if err := p.WriteFile(c.Output); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stderr, "%d predictions in %s\n", p.Examples, c.Output)
+	_, err = fmt.Fprintf(a.stderr, "%s in %s\n", count(int(p.Examples), "prediction"), c.Output)
 	return err
 }

@@ -106,6 +106,7 @@ func (c *trainCmd) Run(a *app) error {
 			return err
 		}
 	}
+	a.wrote = true
 	if c.JSON {
 		return a.jsonLine(r)
 	}
@@ -167,7 +168,7 @@ func (v *progress) event(e host.Event) {
 		v.clear()
 		fmt.Fprintf(w, "phase %s: %d epochs, %d parameters frozen\n", e.Phase, e.Epochs, e.Frozen)
 	case host.InitEvent:
-		fmt.Fprintf(w, "%d tensors taken from %s (%d missing, %d of other shapes, %d unused)\n", e.Taken, e.Path, e.Missing, e.Mismatched, e.Unused)
+		fmt.Fprintf(w, "%s taken from %s (%d missing, %d of other shapes, %d unused)\n", count(e.Taken, "tensor"), e.Path, e.Missing, e.Mismatched, e.Unused)
 	case host.StopEvent:
 		v.clear()
 		fmt.Fprintf(w, "%s: %s\n", strings.ReplaceAll(e.Reason, "_", " "), e.Detail)

@@ -169,6 +169,9 @@ func (o *OpenOptions) format(path string) (Format, error) {
 		return "", err
 	}
 	format := sniff(head[:n])
+	if name := strings.ToLower(path); len(bytes.TrimSpace(head[:n])) == 0 && n < len(head) && (strings.Contains(name, ".jsonl") || strings.Contains(name, ".ndjson")) {
+		return "", diag.Errorf("json_empty", "%s is empty", path).At(diag.Range{File: path}).Hint("JSON lines hold an object on each line, one for each row.")
+	}
 	if s.packed && (format == FormatParquet || format == FormatArrow || format == FormatNPZ) {
 		return "", diag.Errorf("compressed", "%s is a compressed %s file", path, format).At(diag.Range{File: path}).
 			Hint("Such files are read from any place, and are compressed inside already: decompress it first.")

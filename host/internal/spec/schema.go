@@ -357,21 +357,21 @@ func (v *Value) element(item cty.Value, a *Argument) *valueError {
 }
 
 func (p *Param) bounds(x float64, secret bool) *valueError {
-	but := fmt.Sprintf(", but is %v", x)
+	but := ", but is " + plain(x)
 	if secret {
 		but = ""
 	}
 	if b := p.Min; b != nil && (x < b.Value || b.Exclusive && x == b.Value) {
 		if b.Exclusive {
-			return wrongValue("must be more than %v%s", b.Value, but)
+			return wrongValue("must be more than %s%s", plain(b.Value), but)
 		}
-		return wrongValue("must be at least %v%s", b.Value, but)
+		return wrongValue("must be at least %s%s", plain(b.Value), but)
 	}
 	if b := p.Max; b != nil && (x > b.Value || b.Exclusive && x == b.Value) {
 		if b.Exclusive {
-			return wrongValue("must be less than %v%s", b.Value, but)
+			return wrongValue("must be less than %s%s", plain(b.Value), but)
 		}
-		return wrongValue("must be at most %v%s", b.Value, but)
+		return wrongValue("must be at most %s%s", plain(b.Value), but)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -89,15 +90,24 @@ func (v *validator) within(n Node, path, name string, x, low, high float64) {
 	if x == 0 && !n.Has(name) || x >= low && x <= high {
 		return
 	}
-	want := fmt.Sprintf("from %v to %v", low, high)
+	want := fmt.Sprintf("from %s to %s", plain(low), plain(high))
 	if math.IsInf(high, 1) {
-		want = fmt.Sprintf("at least %v", low)
+		want = "at least " + plain(low)
 	}
 	v.outOfRange(n, path, name, want, x)
 }
 
 func (v *validator) outOfRange(n Node, path, name, want string, x float64) {
-	v.fail(diag.Errorf("out_of_range", "%s must be %s, but is %v", name, want, x), n.At(name), path+"."+name)
+	v.fail(diag.Errorf("out_of_range", "%s must be %s, but is %s", name, want, plain(x)), n.At(name), path+"."+name)
+}
+
+// plain writes a number without an exponent, where it is of a size that people write
+// so: 1000000, not 1e+06.
+func plain(x float64) string {
+	if a := math.Abs(x); a >= 1e-4 && a < 1e15 {
+		return strconv.FormatFloat(x, 'f', -1, 64)
+	}
+	return fmt.Sprint(x)
 }
 
 // fraction reports a number outside of [0, 1).
