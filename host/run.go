@@ -51,6 +51,7 @@ type TrainOptions struct {
 
 	stopAfter uint64              // for tests: interrupt once so many steps are done
 	fs        modelfmt.FileSystem // for tests: where checkpoints are written
+	pace      float64             // for tests: rest after a write, in times that it took; negative for none
 }
 
 // ErrInterrupted is wrapped by the error of a run whose context was cancelled;

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/host/internal/train"
@@ -22,6 +23,11 @@ import (
 // waits, and takes the place of an older one that waits for the same files; only
 // a state that nothing newer replaces, such as a numbered one, is waited for. So
 // at most three copies of the state are in memory.
+//
+// Where epochs are short, writing each would take a core from the training for
+// most of the time: after a write that took t, the next state that can be replaced
+// is begun 9 t later, so that writing takes a tenth of a core at most. What a crash
+// may lose is those 9 t; the end of the run, however it ends, writes what waits.
 type saver struct {
 	async     *modelfmt.AsyncWriter
 	fs        modelfmt.FileSystem // nil but in tests
@@ -31,7 +37,9 @@ type saver struct {
 	prefix    string              // of their names; empty where none stay
 	bear      bool                // a failed write does not stop the training
 
-	durable place // of the last checkpoint that is on disk
+	durable place     // of the last checkpoint that is on disk
+	pace    float64   // rest after a write, in times that it took
+	rest    time.Time // before which a state that can be replaced is not begun
 	waiting *saveSet
 	running bool
 
@@ -72,7 +80,10 @@ type savedFile struct {
 // former run of this name has left.
 func (r *run) prepareSaver() error {
 	s := &r.saver
-	*s = saver{async: modelfmt.NewAsyncWriter(nil), fs: r.o.fs, every: 1}
+	*s = saver{async: modelfmt.NewAsyncWriter(nil), fs: r.o.fs, pace: 9, every: 1}
+	if r.o.pace != 0 {
+		s.pace = r.o.pace
+	}
 	// What killed runs left goes with the next run in their folder. Where that
 	// cannot be, nothing depends on it.
 	_ = modelfmt.Sweep(filepath.Dir(r.last))
@@ -275,13 +286,25 @@ func (set *saveSet) replaces(w *saveSet) bool {
 	return !slices.ContainsFunc(w.jobs, func(j saveJob) bool { return !slices.Contains(set.jobs, j) })
 }
 
+// stays reports whether the set holds a file that no newer state replaces.
+func (set *saveSet) stays() bool {
+	return slices.ContainsFunc(set.jobs, func(j saveJob) bool { return j.kind == "kept" })
+}
+
 // poll goes on where it need not wait for it: it tells of files that have been
-// written, and starts the state that waits.
+// written, and starts the state that waits, unless it is too early for that.
 func (s *saver) poll(r *run) error {
 	if s.running && s.async.Busy() {
 		return nil
 	}
-	return s.next(r)
+	err := s.tell(r)
+	if w := s.waiting; w == nil || err == nil && !w.stays() && time.Now().Before(s.rest) {
+		return err
+	}
+	if nerr := s.next(r); err == nil {
+		err = nerr
+	}
+	return err
 }
 
 // next waits for the state being written, tells of it, and starts the one that
@@ -360,7 +383,10 @@ func (s *saver) start(r *run, set *saveSet) error {
 	s.running = true
 	locks := r.lockOf
 	snap.Run(func() error {
+		began := time.Now()
 		s.write(snap, set, locks)
+		now := time.Now()
+		s.rest = now.Add(time.Duration(s.pace * float64(now.Sub(began))))
 		return nil
 	})
 	return nil

@@ -328,7 +328,7 @@ func TestAFailingWriteStopsTheTraining(t *testing.T) {
 	out := filepath.Join(dir, "m.hone")
 	var n atomic.Int32
 	var epochs int
-	o := TrainOptions{Out: out, fs: disk{create: func(string) error {
+	o := TrainOptions{Out: out, pace: -1, fs: disk{create: func(string) error {
 		if n.Add(1) == 3 {
 			return errNoSpace
 		}
@@ -423,4 +423,36 @@ func TestASlowDiskDoesNotHoldTheTrainingUp(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "w.hone")
 	trainTo(t, digits("9", ""), whole, TrainOptions{})
 	sameTensors(t, whole, out)
+}
+
+// TestWritingRests has a run that rests after its first write for as long as it
+// lasts: what waits is written when it ends, and numbered checkpoints do not wait.
+func TestWritingRests(t *testing.T) {
+	for _, c := range []struct {
+		name, block string
+		last, kept  []int
+	}{
+		{"one file", "", []int{1, 7}, nil},
+		{"numbered", "checkpoint {\n keep_every = 3\n every = 3\n}", []int{3, 6, 7}, []int{3, 6, 7}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			var last, kept []int
+			trainTo(t, digits("7", c.block), filepath.Join(dir, "m.hone"), TrainOptions{pace: 1e6, Events: func(e Event) {
+				if e, ok := e.(CheckpointEvent); ok {
+					switch e.Kind {
+					case "last":
+						last = append(last, e.Epoch)
+					case "kept":
+						kept = append(kept, e.Epoch)
+					}
+				}
+			}})
+			if !slices.Equal(last, c.last) || !slices.Equal(kept, c.kept) {
+				t.Errorf("last %v, wanted %v; numbered %v, wanted %v", last, c.last, kept, c.kept)
+			}
+			trainTo(t, digits("7", ""), filepath.Join(dir, "w.hone"), TrainOptions{pace: -1})
+			sameTensors(t, filepath.Join(dir, "w.hone"), filepath.Join(dir, "m.hone"))
+		})
+	}
 }
