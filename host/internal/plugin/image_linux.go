@@ -11,8 +11,20 @@ import (
 const exeSuffix = ""
 
 // sealedImage copies the binary into memory, hashes and seals it, and executes
-// it from there. Where the system forbids that, it falls back to a private copy.
+// it from there. Where the system forbids that, it falls back to a private copy;
+// so it does for a script, whose interpreter opens it by its path, at which it sees
+// nothing of this process's memory.
 func sealedImage(name string, f io.ReadSeeker) (*image, error) {
+	var head [2]byte
+	if n, _ := io.ReadFull(f, head[:]); string(head[:n]) == "#!" {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("reading the plugin %s: %w", name, err)
+		}
+		return privateImage(name, f)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("reading the plugin %s: %w", name, err)
+	}
 	fd, err := unix.MemfdCreate("hone-plugin-"+name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if err == unix.EINVAL { // kernels before 6.3 know no MFD_EXEC
 		fd, err = unix.MemfdCreate("hone-plugin-"+name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)

@@ -91,6 +91,10 @@ func misbehave(how string) {
 		hs := sdk.Handshake()
 		hs.ProtocolVersion = 2
 		goplugin.Serve(&goplugin.ServeConfig{HandshakeConfig: hs, Plugins: goplugin.PluginSet{"hone": &sdk.GRPCPlugin{Plugin: strangerPlugin()}}, GRPCServer: goplugin.DefaultGRPCServer})
+	case "older":
+		hs := sdk.Handshake()
+		hs.ProtocolVersion--
+		goplugin.Serve(&goplugin.ServeConfig{HandshakeConfig: hs, Plugins: goplugin.PluginSet{"hone": &sdk.GRPCPlugin{Plugin: strangerPlugin()}}, GRPCServer: goplugin.DefaultGRPCServer})
 	case "liar":
 		goplugin.Serve(&goplugin.ServeConfig{HandshakeConfig: sdk.Handshake(), Plugins: goplugin.PluginSet{"hone": &liarPlugin{}}, GRPCServer: goplugin.DefaultGRPCServer})
 	case "parent":
@@ -259,6 +263,7 @@ func TestTroublesomePluginsGiveDiagnostics(t *testing.T) {
 		{"silent", "fine", "plugin_timeout", []string{`"silent"`, "sdk.Serve"}},
 		{"printer", "fine", "plugin_stdout", []string{`"printer"`, "Hello! I am a plugin.", "standard error"}},
 		{"newer", "fine", "plugin_protocol", []string{`"newer"`, "upgrade hone"}},
+		{"older", "fine", "plugin_protocol", []string{`"older"`, "another version of the protocol", "version of the plugin that is made for this hone"}},
 		{"calm", "hang", "plugin_timeout", []string{`"calm"`, "did not answer in time"}},
 		{"calm", "exit", "plugin_died", []string{`"calm"`, "exit status 7", "leaving without a word"}},
 		{"calm", "crash", "plugin_died", []string{`"calm"`, "the reactor is on fire"}},
@@ -478,6 +483,49 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 		h := newHost(t, plugin.Options{Plugins: []plugin.Source{{Name: "odd", Path: c.path}}})
 		_, err := h.Component(t.Context(), sdk.LayerKind, plugin.Ref{Plugin: "odd", Type: "x"})
 		wantDiagnostic(t, err, c.code, append(c.words, `"odd"`)...)
+	}
+}
+
+// A script is a plugin too, one that starts the program proper; what is pinned is
+// the script. Its private copy goes when the host does.
+func TestAScriptIsAPlugin(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skip("there is no shell")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	text := fmt.Sprintf("#!%s\nexec '%s' \"$@\"\n", sh, self)
+	sum := sha256.Sum256([]byte(text))
+	path := filepath.Join(t.TempDir(), "plugin.sh")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, plugin.Options{Plugins: []plugin.Source{{Name: "calm", Path: path, SHA256: hex.EncodeToString(sum[:])}}})
+	if _, err := h.TraceLayer(t.Context(), plugin.Ref{Plugin: "calm", Type: "fine"}, nil, []graph.Type{input}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(tmp, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	// One that ends, or whose interpreter is not there, says so.
+	for text, words := range map[string][]string{
+		"#!" + sh + "\necho broken >&2\nexit 4\n": {"plugin_died", "exit status 4", "broken"},
+		"#!/no/such/interpreter\n":                 {"plugin_start", "no such file"},
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		h := newHost(t, plugin.Options{Plugins: []plugin.Source{{Name: "calm", Path: path}}})
+		_, err := h.TraceLayer(t.Context(), plugin.Ref{Plugin: "calm", Type: "fine"}, nil, []graph.Type{input})
+		wantDiagnostic(t, err, words[0], words[1:]...)
 	}
 }
 
