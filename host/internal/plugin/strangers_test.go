@@ -518,7 +518,7 @@ func TestAScriptIsAPlugin(t *testing.T) {
 	// One that ends, or whose interpreter is not there, says so.
 	for text, words := range map[string][]string{
 		"#!" + sh + "\necho broken >&2\nexit 4\n": {"plugin_died", "exit status 4", "broken"},
-		"#!/no/such/interpreter\n":                 {"plugin_start", "no such file"},
+		"#!/no/such/interpreter\n":                {"plugin_start", "no such file"},
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 			t.Fatal(err)
