@@ -239,6 +239,7 @@ func openCheckpoint(path string, be kernels.Backend) (*saved, error) {
 		}
 		s.values = append(s.values, train.Value{Role: role, Name: info.Name, Tensor: t})
 	}
+	s.binding.Choose(s.program.Indices())
 	return s, nil
 }
 

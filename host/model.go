@@ -131,6 +131,9 @@ func (m *Model) Predict(ctx context.Context, inputs map[string]*Tensor) (*Predic
 		}
 		a.Fields[q.Name] = kernels.View{DType: t.DType, Shape: t.Shape, Data: t.Data}
 	}
+	if err := m.s.binding.CheckIndices(a); err != nil {
+		return nil, err
+	}
 	return m.predict(ctx, a)
 }
 

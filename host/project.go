@@ -155,7 +155,9 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 			aside = []string{out.data.Weight}
 		}
 		names := feed.Targets(out.data, out.parts.Train.Schema(), targets)
-		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{Backend: be, Targets: names, Aside: aside, Seed: seed, ExactValues: p.o.exactValues()})
+		pipe, ds := prep.Fit(ctx, h, out.data.Transforms, out.parts.Train, prep.Options{
+			Backend: be, Targets: names, Aside: aside, Numbers: feed.Numbers(out.model, out.data, out.parts, names), Seed: seed, ExactValues: p.o.exactValues(),
+		})
 		ds = out.parts.Explain("train", out.parts.Train.Rows(), ds)
 		diags.Append(module.Locate(ds, out.data.Node, "data."+out.data.Name)...)
 		if ds.HasErrors() {
@@ -193,6 +195,7 @@ func (p *Project) prepare(ctx context.Context, be kernels.Backend, seed uint64, 
 		return nil, diags
 	}
 	out.assembly = a
+	b.Choose(a.Program.Indices())
 	if err := fitsMachine(a.Program, machineMemory()); err != nil {
 		return nil, append(diags, module.Locate(diag.From(err), out.model.Node, "model."+out.model.Name)...)
 	}

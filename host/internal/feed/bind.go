@@ -24,6 +24,8 @@ type Binding struct {
 	Weight  string          `json:"weight,omitempty"` // column of example weights
 	// Reading is how text was read; nil where the rows were none.
 	Reading *Reading `json:"reading,omitempty"`
+
+	indices map[string][]train.Index // by input: see Choose
 }
 
 // InputBinding joins columns, in order, to one input of the model.
@@ -103,6 +105,33 @@ func Bind(m *spec.Model, d *spec.Data, t *data.Table, targets []string) (*Bindin
 		b.Inputs = append(b.Inputs, *ib)
 	}
 	return b, diags
+}
+
+// Numbers returns the columns whose whole numbers count as numbers of any kind, so
+// that rows to predict may have 3.5 where training had 3 and 4: features of a text
+// file, whose types are guessed from its cells, unless the spec gives their type or
+// an input of whole numbers takes them. targets are the columns to predict.
+func Numbers(m *spec.Model, d *spec.Data, p *Parts, targets []string) []string {
+	if p.Reading() == nil {
+		return nil
+	}
+	var out []string
+	for _, f := range p.Train.Schema() {
+		typed := slices.ContainsFunc(d.Columns, func(c spec.Column) bool { return c.Name == f.Name && c.Type != "" })
+		aside := slices.Contains(targets, f.Name) || f.Name == d.Weight
+		whole := slices.ContainsFunc(m.Inputs, func(in spec.Input) bool {
+			t, err := graph.ParseDType(in.DType)
+			patterns := in.Columns
+			if patterns == nil {
+				patterns = []string{in.Name}
+			}
+			return err == nil && t.IsInt() && slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, f.Name); return ok })
+		})
+		if f.Type == data.I64 && !typed && !aside && !whole {
+			out = append(out, f.Name)
+		}
+	}
+	return out
 }
 
 func bindTarget(t *data.Table, name string) (*TargetBinding, error) {
@@ -238,6 +267,9 @@ func (b *Binding) arrays(t *data.Table, first int, withTargets bool) (*train.Arr
 		}
 		a.Fields[in.Name] = v
 	}
+	if !diags.HasErrors() {
+		diags.AppendErr(b.checkIndices(t, a, first))
+	}
 	if !withTargets {
 		return a, diags
 	}
@@ -356,7 +388,11 @@ func inputArray(in *InputBinding, t *data.Table, first int) (kernels.View, error
 		w := c.Width()
 		for r := range n {
 			for i := range w {
-				v.SetFloat(r*int(width)+at+i, c.Float64At(r, i))
+				x, k := c.Float64At(r, i), r*int(width)+at+i
+				if v.SetFloat(k, x); dtype.IsInt() && v.Float(k) != x {
+					return kernels.View{}, diag.Errorf("input_value", "column %q is %v in row %d, and the input %q takes whole numbers (%v)", c.Name, x, first+r+1, in.Name, dtype).Cell(c.Name, int64(first+r+1)).
+						Hint("Correct the value, or leave dtype out of the input: it takes any number then.")
+				}
 			}
 		}
 		at += w

@@ -36,6 +36,9 @@ func Fit(ctx context.Context, tr Tracer, transforms []spec.Transform, train data
 	p := &Pipeline{o: o, module: graph.NewModule(), fitting: true}
 	var ds diag.Diagnostics
 	for _, f := range train.Schema() {
+		if slices.Contains(o.Numbers, f.Name) {
+			f.Type = data.F64
+		}
 		p.raw = append(p.raw, field{Field: f, target: slices.Contains(o.Targets, f.Name), aside: slices.Contains(o.Aside, f.Name)})
 	}
 	for i, names := range [][]string{o.Targets, o.Aside} {

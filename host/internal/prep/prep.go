@@ -30,6 +30,9 @@ type Options struct {
 	// Aside are columns that are neither features nor targets, such as weights and groups.
 	// They pass, unless a transform names them in full. Empty names are ignored.
 	Aside []string
+	// Numbers are columns of whole numbers that count as numbers of any kind: they
+	// are float64 from the first transform on, and rows to predict may have 3.5.
+	Numbers []string
 	// Seed decides which rows samples draw and what augmentations do.
 	Seed uint64
 	// ExactValues bounds the values of a column's element that are kept to find its quantiles

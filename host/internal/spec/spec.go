@@ -152,7 +152,7 @@ type Input struct {
 	Node
 	Name    string
 	Shape   []int    // without the batch; nil infers it from the data, empty is a scalar
-	DType   string   // element type such as "f32"; empty takes the data's
+	DType   string   // element type such as "i32"; empty is f32
 	Columns []string // data columns or patterns with *; nil binds the column of that name
 }
 
