@@ -102,7 +102,11 @@ func WriteCheckpoint(w io.Writer, r *modelfmt.Reader, info modelfmt.FileInfo) er
 		fmt.Fprintln(w)
 	}
 	for _, p := range pins {
-		fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("plugin %s %s %s", p.Name, p.Version, p.Source)))
+		line := strings.TrimSpace(fmt.Sprintf("plugin %s %s %s", p.Name, p.Version, p.Source))
+		if p.Needed {
+			line += ", still needed: a component of its own computes outside the graph"
+		}
+		fmt.Fprintln(w, line)
 	}
 	if len(run.Metrics) > 0 {
 		for _, k := range sortedKeys(run.Metrics) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hone-ml/hone/host"
+	"github.com/hone-ml/hone/modelfmt"
 	"github.com/hone-ml/hone/sdk"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -165,6 +166,22 @@ func TestAnOpaqueSegmentWithGradient(t *testing.T) {
 		pins, _ := json.Marshal(m.Plugins())
 		if !strings.Contains(string(pins), `"name":"acme","version":"1.0.0","source":"github.com/acme/hone-implicit"`) || strings.Count(string(pins), `"needed":true`) != 1 {
 			t.Errorf("the plugins are %s", pins)
+		}
+		r, err := modelfmt.Open(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		info, err := r.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var shown strings.Builder
+		if err := host.WriteCheckpoint(&shown, r, info); err != nil {
+			t.Fatal(err)
+		}
+		if text := shown.String(); strings.Count(text, "still needed") != 1 || !strings.Contains(text, "github.com/acme/hone-implicit, still needed") {
+			t.Errorf("shown as\n%s", text)
 		}
 		return m.Predict(t.Context(), map[string]*host.Tensor{"x": x})
 	}
