@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -90,8 +91,6 @@ func (r *run) prepareSaver() error {
 	if r.o.Resume != "" {
 		s.durable = place{r.o.Resume, r.state.Epoch, r.state.Step}
 		_ = modelfmt.Sweep(filepath.Dir(r.o.Resume))
-	}
-	if r.o.Resume != "" {
 		r.adoptBest()
 	}
 	c := r.p.spec.Train.Checkpoint
@@ -286,8 +285,8 @@ func (set *saveSet) replaces(w *saveSet) bool {
 	return !slices.ContainsFunc(w.jobs, func(j saveJob) bool { return !slices.Contains(set.jobs, j) })
 }
 
-// stays reports whether the set holds a file that no newer state replaces.
-func (set *saveSet) stays() bool {
+// numbered reports whether the set has a file that no newer state replaces.
+func (set *saveSet) numbered() bool {
 	return slices.ContainsFunc(set.jobs, func(j saveJob) bool { return j.kind == "kept" })
 }
 
@@ -298,26 +297,17 @@ func (s *saver) poll(r *run) error {
 		return nil
 	}
 	err := s.tell(r)
-	if w := s.waiting; w == nil || err == nil && !w.stays() && time.Now().Before(s.rest) {
-		return err
+	if w := s.waiting; w != nil && err == nil && !w.numbered() && time.Now().Before(s.rest) {
+		return nil
 	}
-	if nerr := s.next(r); err == nil {
-		err = nerr
-	}
-	return err
+	return cmp.Or(err, s.start(r))
 }
 
 // next waits for the state being written, tells of it, and starts the one that
-// waits.
+// waits, even where that failed.
 func (s *saver) next(r *run) error {
-	err := s.tell(r)
-	if w := s.waiting; w != nil {
-		s.waiting = nil
-		if serr := s.start(r, w); err == nil {
-			err = serr
-		}
-	}
-	return err
+	err, serr := s.tell(r), s.start(r)
+	return cmp.Or(err, serr)
 }
 
 // settle returns when nothing is left to write.
@@ -373,8 +363,13 @@ func (s *saver) tell(r *run) error {
 	return diags.Err()
 }
 
-// start hands a state to the writer's goroutine.
-func (s *saver) start(r *run, set *saveSet) error {
+// start hands the state that waits, if any does, to the writer's goroutine.
+func (s *saver) start(r *run) error {
+	set := s.waiting
+	if set == nil {
+		return nil
+	}
+	s.waiting = nil
 	snap := s.async.Snapshot()
 	if err := fill(snap, r.fixed, set); err != nil {
 		snap.Discard()
