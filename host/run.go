@@ -184,7 +184,7 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	r.content.model.Parameters, _ = countParams(r.content.program)
-	return r.arrays(ctx, pre.parts)
+	return r.arrays(ctx)
 }
 
 // prepareResume reads the checkpoint; the spec gives the data, and how long and
@@ -233,7 +233,7 @@ func (r *run) prepareResume(ctx context.Context) error {
 		return err
 	}
 	r.content, r.state = s, s.run
-	return r.arrays(ctx, parts)
+	return r.arrays(ctx)
 }
 
 func sameTexts(a, b map[string]string) bool {
@@ -277,9 +277,9 @@ func (p *Project) provenance() provenance {
 	return v
 }
 
-// arrays binds the parts, which it takes over, and checks what no model can take.
-func (r *run) arrays(ctx context.Context, parts *feed.Parts) error {
-	r.rows = parts
+// arrays binds the run's rows and checks what no model can take.
+func (r *run) arrays(ctx context.Context) error {
+	parts := r.rows
 	r.parts = map[string]*train.Arrays{}
 	var diags diag.Diagnostics
 	_ = parts.Named(func(name string, t *data.Dataset) error {
