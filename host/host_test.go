@@ -7,10 +7,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hone-ml/hone/host/internal/train"
 	"github.com/hone-ml/hone/modelfmt"
 	"github.com/hone-ml/hone/plugins/builtin"
 	"github.com/hone-ml/hone/sdk"
@@ -190,6 +192,33 @@ func TestResumeEqualsTheUnbrokenRun(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestResumeWithoutACountOfUpdates resumes what a hone wrote that counted updates
+// only where several batches made one: Adam's bias correction goes on from the steps.
+func TestResumeWithoutACountOfUpdates(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	whole, part, old, again := filepath.Join(dir, "whole.hone"), filepath.Join(dir, "part.hone"), filepath.Join(dir, "old.hone"), filepath.Join(dir, "again.hone")
+	trainTo(t, digits("2", ""), whole, TrainOptions{})
+	if _, err := load(t, digits("2", ""), Options{}).Train(ctx, TrainOptions{Out: part, stopAfter: 30}); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	m, err := Open(part, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	s := *m.s
+	s.values = slices.DeleteFunc(slices.Clone(s.values), func(v train.Value) bool { return v.Name == "run:update" })
+	if len(s.values) != len(m.s.values)-1 {
+		t.Fatal("the checkpoint has no count of updates to leave out")
+	}
+	if err := s.write(old); err != nil {
+		t.Fatal(err)
+	}
+	trainTo(t, digits("2", ""), again, TrainOptions{Resume: old})
+	sameTensors(t, whole, again)
 }
 
 func TestResumeAfterEarlyStopping(t *testing.T) {

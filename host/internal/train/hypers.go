@@ -79,3 +79,29 @@ func (p *Program) hypers(visit func(name string, d *graph.Decl)) {
 		}
 	}
 }
+
+// hyper is a runtime scalar with its configured value.
+type hyper struct {
+	name  string
+	value float64
+}
+
+// hypersOf lists the runtime scalars of a function.
+func hypersOf(m *graph.Module, fn string) ([]hyper, error) {
+	f := m.Resolve(fn, graph.Any)
+	if f == nil {
+		return nil, fmt.Errorf("the module has no function %q", fn)
+	}
+	var out []hyper
+	for _, q := range f.Params {
+		if q.Role != graph.HyperRole {
+			continue
+		}
+		h := hyper{name: q.Name}
+		if q.Decl != nil {
+			h.value = q.Decl.Default
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}

@@ -26,39 +26,27 @@ func (o *Optimizer) functions() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// optimizerHypers places the runtime scalars of the optimizer at their configured
-// values. However deep an optimizer stands within others, there is one learning
-// rate: that of the outermost which has one.
-func (t *Trainer) optimizerHypers() error {
+// hypers returns the runtime scalars of the optimizer at their configured values,
+// by the names under which a step has them. However deep an optimizer stands
+// within others, there is one learning rate: that of the outermost which has one.
+func (o *Optimizer) hypers(m *graph.Module) (map[string]float64, error) {
 	rate := ""
-	values := map[string]float64{rateHyper: 0}
-	for _, name := range t.p.Optimizer.functions() {
-		f := t.p.Module.Resolve(name, graph.Any)
-		if f == nil {
-			return fmt.Errorf("the module has no function %q", name)
+	out := map[string]float64{rateHyper: 0}
+	for _, name := range o.functions() {
+		list, err := hypersOf(m, name)
+		if err != nil {
+			return nil, err
 		}
-		for _, q := range f.Params {
-			if q.Role != graph.HyperRole {
-				continue
-			}
-			v := 0.0
-			if q.Decl != nil {
-				v = q.Decl.Default
-			}
-			if leaf(q.Name) != "learning_rate" {
-				values[optimizerHyper+q.Name] = v
-			} else if rate == "" || strings.Count(q.Name, ".") < strings.Count(rate, ".") {
-				rate = q.Name
-				values[rateHyper] = v
+		for _, h := range list {
+			if leaf(h.name) != "learning_rate" {
+				out[optimizerHyper+h.name] = h.value
+			} else if rate == "" || strings.Count(h.name, ".") < strings.Count(rate, ".") {
+				rate = h.name
+				out[rateHyper] = h.value
 			}
 		}
 	}
-	for name, v := range values {
-		if err := t.SetHyper(name, v); err != nil {
-			return err
-		}
-	}
-	return nil
+	return out, nil
 }
 
 // evalPrefix precedes the path of a parameter in the name of what evaluation
@@ -180,15 +168,9 @@ func EvalParams(ctx context.Context, be kernels.Backend, p *Program, vals []Valu
 	for _, v := range vals {
 		byKey[key(v.Role, v.Name)] = v.Tensor
 	}
-	defaults := map[string]float64{}
-	for _, name := range p.Optimizer.functions() {
-		if f := p.Module.Resolve(name, graph.Any); f != nil {
-			for _, q := range f.Params {
-				if q.Role == graph.HyperRole && q.Decl != nil {
-					defaults[optimizerHyper+q.Name] = q.Decl.Default
-				}
-			}
-		}
+	defaults, err := p.Optimizer.hypers(p.Module)
+	if err != nil {
+		return nil, err
 	}
 	out, err := Evaluate(ctx, be, built.Module, built.Entry, graph.Any, map[string]int64{graph.BatchSymbol: 1}, func(q graph.Param) (*graph.Tensor, error) {
 		if t := byKey[key(q.Role, q.Name)]; t != nil {

@@ -262,19 +262,26 @@ func (t *Trainer) first(ctx context.Context, q graph.Param) (*graph.Tensor, erro
 
 // hypers places the runtime scalars of a function at their configured values.
 func (t *Trainer) hypers(fn, prefix string) error {
-	f := t.p.Module.Resolve(fn, graph.Any)
-	if f == nil {
-		return fmt.Errorf("the module has no function %q", fn)
+	list, err := hypersOf(t.p.Module, fn)
+	if err != nil {
+		return err
 	}
-	for _, q := range f.Params {
-		if q.Role != graph.HyperRole {
-			continue
+	for _, h := range list {
+		if err := t.SetHyper(prefix+h.name, h.value); err != nil {
+			return err
 		}
-		v := 0.0
-		if q.Decl != nil {
-			v = q.Decl.Default
-		}
-		if err := t.SetHyper(prefix+q.Name, v); err != nil {
+	}
+	return nil
+}
+
+// optimizerHypers places those of the optimizer.
+func (t *Trainer) optimizerHypers() error {
+	values, err := t.p.Optimizer.hypers(t.p.Module)
+	if err != nil {
+		return err
+	}
+	for name, v := range values {
+		if err := t.SetHyper(name, v); err != nil {
 			return err
 		}
 	}
