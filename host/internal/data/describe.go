@@ -3,8 +3,6 @@ package data
 import (
 	"cmp"
 	"context"
-	"errors"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -75,20 +73,12 @@ func Describe(ctx context.Context, src Source) (*Description, error) {
 	for i, f := range schema {
 		columns[i] = describer{field: f, quantiles: NewQuantiles(exactBytes / 8 / numeric)}
 	}
-	r, err := src.Open(ctx)
+	err := Each(ctx, src, func(t *Table, _ int64) error {
+		parallel(len(schema), len(schema), func(i int) { columns[i].add(t.Columns[i]) })
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	defer r.Close()
-	for {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		parallel(len(schema), len(schema), func(i int) { columns[i].add(t.Columns[i]) })
 	}
 	parallel(len(schema), len(schema), func(i int) { d.Columns[i] = columns[i].stats() })
 	return d, nil

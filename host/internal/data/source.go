@@ -76,26 +76,37 @@ type Dataset interface {
 	Take(ctx context.Context, rows []int64) (*Table, error)
 }
 
+// Each reads a source once, and calls f with each chunk and the number of its
+// first row.
+func Each(ctx context.Context, src Source, f func(t *Table, first int64) error) error {
+	r, err := src.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for first := int64(0); ; {
+		t, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(t, first); err != nil {
+			return err
+		}
+		first += int64(t.Rows())
+	}
+}
+
 // ReadAll collects a source into a table.
 func ReadAll(ctx context.Context, src Source) (*Table, error) {
 	if t, ok := src.(*Table); ok {
 		return t, nil
 	}
-	r, err := src.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
 	var chunks []*Table
-	for {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		chunks = append(chunks, t)
+	if err := Each(ctx, src, func(t *Table, _ int64) error { chunks = append(chunks, t); return nil }); err != nil {
+		return nil, err
 	}
 	t, err := concat(src.Schema(), chunks)
 	if err != nil {

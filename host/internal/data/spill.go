@@ -61,22 +61,10 @@ func Spill(ctx context.Context, src Source, dir string) (_ *Spilled, err error) 
 			s.Close()
 		}
 	}()
-	r, err := src.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
 	s.dicts = make([][]string, len(s.schema))
 	numbers := make([]map[string]int32, len(s.schema))
 	var buf []byte
-	for {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = Each(ctx, src, func(t *Table, _ int64) error {
 		n := t.rows * s.layout.length
 		if cap(buf) < n {
 			buf = make([]byte, n)
@@ -93,9 +81,13 @@ func Spill(ctx context.Context, src Source, dir string) (_ *Spilled, err error) 
 			s.layout.pack(buf, i, c)
 		}
 		if _, err := f.Write(buf); err != nil {
-			return nil, spillError(f.Name(), err)
+			return spillError(f.Name(), err)
 		}
 		s.rows += t.rows
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -63,21 +62,9 @@ func ColumnOf(ctx context.Context, d Dataset, name string) (*Column, error) {
 	if i < 0 {
 		return nil, nil
 	}
-	r, err := d.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
 	var parts []*Column
-	for {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, t.Columns[i])
+	if err := Each(ctx, d, func(t *Table, _ int64) error { parts = append(parts, t.Columns[i]); return nil }); err != nil {
+		return nil, err
 	}
 	return concatColumn(d.Schema()[i], parts, d.Rows()), nil
 }

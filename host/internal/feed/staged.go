@@ -2,8 +2,6 @@ package feed
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/diag"
@@ -61,25 +59,10 @@ func (b *Binding) Stage(ctx context.Context, rows data.Dataset, classes map[stri
 
 // each calls f with the arrays of one chunk after another.
 func (s *Staged) each(ctx context.Context, f func(a *train.Arrays, first int, ds diag.Diagnostics) error) error {
-	r, err := s.rows.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	for first := 0; ; {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		a, ds := s.b.arrays(t, first, true)
-		if err := f(a, first, ds); err != nil {
-			return err
-		}
-		first += t.Rows()
-	}
+	return data.Each(ctx, s.rows, func(t *data.Table, first int64) error {
+		a, ds := s.b.arrays(t, int(first), true)
+		return f(a, int(first), ds)
+	})
 }
 
 // Counts returns how many rows have each class of a target.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -418,26 +417,4 @@ func (p piece) gather(rows []int64) piece {
 		origin[i] = p.row(int(r))
 	}
 	return piece{Table: p.Table.Gather(rows), first: p.first, rows: origin}
-}
-
-// readAll calls f with each chunk of a source and the number of its first row.
-func readAll(ctx context.Context, src data.Source, f func(t *data.Table, first int64) error) error {
-	r, err := src.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	for first := int64(0); ; {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := f(t, first); err != nil {
-			return err
-		}
-		first += int64(t.Rows())
-	}
 }

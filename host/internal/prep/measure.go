@@ -47,7 +47,7 @@ func (p *Pipeline) measure(ctx context.Context, src data.Source, names []string,
 		}
 	}()
 	rows := int64(0)
-	err := readAll(ctx, src, func(t *data.Table, first int64) error {
+	err := data.Each(ctx, src, func(t *data.Table, first int64) error {
 		columns := make([]*data.Column, len(names))
 		for i, name := range names {
 			columns[i] = t.Column(name)

@@ -15,7 +15,7 @@ func (s *Stream) sample(ctx context.Context, i int) error {
 	f := s.flow()
 	f.steps = s.steps[:i+1]
 	f.groups = &[]int32{}
-	err := readAll(ctx, s.src, func(t *data.Table, first int64) error {
+	err := data.Each(ctx, s.src, func(t *data.Table, first int64) error {
 		r := &streamReader{ctx: ctx, s: s, flow: f, first: first}
 		_, err := r.transform(t)
 		return err

@@ -33,7 +33,7 @@ func (p *Pipeline) Stream(ctx context.Context, part Part, src data.Source) (*Str
 	}
 	if s.alters() {
 		s.rows = 0
-		if err := readAll(ctx, s, func(t *data.Table, _ int64) error { s.rows += t.Rows(); return nil }); err != nil {
+		if err := data.Each(ctx, s, func(t *data.Table, _ int64) error { s.rows += t.Rows(); return nil }); err != nil {
 			return nil, err
 		}
 	}
