@@ -12,7 +12,7 @@ import (
 // buildDot multiplies matrices. The rewriter has put the axes in order: batch,
 // then free and contracted in either order.
 func buildDot(c *nodeContext, _ int) error {
-	a := c.n.Attrs.(*graph.DotAttrs)
+	a := dotOfNode(c.n)
 	left, right, dst := c.in[0], c.in[1], c.out[0]
 	nb, nc := len(a.LeftBatch), len(a.LeftContract)
 	batch, m, n, k := 1, 1, 1, 1
@@ -72,6 +72,7 @@ func buildDot(c *nodeContext, _ int) error {
 				o := &x.threads[tid].product
 				*o = op
 				o.A, o.B = at[float32](x, left), at[float32](x, right)
+				c.epilogue(x, o)
 				if kept {
 					o.A, o.M, o.C = o.A[lo:], hi-lo, f32s(unsafe.Pointer(&x.threads[tid].kept[0]), (hi-lo)*n)
 					g.Run(o, 0, hi-lo, 0, n, &x.threads[tid].gemm)
@@ -101,6 +102,7 @@ func buildDot(c *nodeContext, _ int) error {
 			for i := range batch {
 				o := op
 				o.A, o.B, o.C = A[i*m*k:(i+1)*m*k], B[i*k*n:(i+1)*k*n], C[i*m*n:(i+1)*m*n]
+				c.epilogue(x, &o)
 				if byColumns {
 					if lo, hi := span(n, 16, tid, threads); lo < hi {
 						g.Run(&o, 0, m, lo, hi, ws)
@@ -136,12 +138,22 @@ func buildDot(c *nodeContext, _ int) error {
 	return nil
 }
 
+// epilogue gives a product what it does with its result: adds the third operand
+// and applies relu. Only products of one batch have any.
+func (c *nodeContext) epilogue(x *execution, o *gemm.Op) {
+	a, ok := c.n.Attrs.(*dotAttrs)
+	if !ok {
+		return
+	}
+	o.Bias, o.ReLU = at[float32](x, c.in[2]), a.relu
+}
+
 // inDepths multiplies in pieces along k, and adds the pieces.
 func (c *nodeContext) inDepths(m, n, k int) {
 	left, right, dst := c.in[0], c.in[1], c.out[0]
 	parts := c.scratch(depths * m * n * 4)
 	op := gemm.Op{M: m, N: n, LDA: k, LDB: n, LDC: n}
-	g, add := c.l.b.gemm, c.l.b.vec.Add
+	g, add, relu := c.l.b.gemm, c.l.b.vec.Add, c.l.b.vec.ReLU
 	c.add(func(x *execution, tid, threads int) {
 		A, B, C := at[float32](x, left), at[float32](x, right), f32s(x.ptr(parts), depths*m*n)
 		o := &x.threads[tid].product
@@ -163,6 +175,18 @@ func (c *nodeContext) inDepths(m, n, k int) {
 				first = C[lo:hi]
 			}
 			add(d, first, C[i*m*n+lo:i*m*n+hi])
+		}
+		var e gemm.Op
+		if c.epilogue(x, &e); e.Bias != nil {
+			for at := lo; at < hi; {
+				col := at % n
+				row := d[at-lo : min(at-col+n, hi)-lo]
+				add(row, row, e.Bias[col:col+len(row)])
+				at += len(row)
+			}
+		}
+		if e.ReLU {
+			relu(d, d)
 		}
 	})
 }

@@ -25,10 +25,29 @@ func convOfNode(n *graph.Node) *graph.ConvAttrs {
 	return n.Attrs.(*graph.ConvAttrs)
 }
 
-// epilogues is the pass that lets convolutions add their bias and apply relu.
+// dotAttrs are those of a product of two matrices that does the same, with one
+// number for each column.
+type dotAttrs struct {
+	graph.DotAttrs
+	relu bool
+}
+
+// Contracted returns the axes of the left operand that are summed over.
+func (a *dotAttrs) Contracted() []int64 { return a.LeftContract }
+
+// dotOfNode returns the attributes of a product of either form.
+func dotOfNode(n *graph.Node) *graph.DotAttrs {
+	if a, ok := n.Attrs.(*dotAttrs); ok {
+		return &a.DotAttrs
+	}
+	return n.Attrs.(*graph.DotAttrs)
+}
+
+// epilogues is the pass that lets products and convolutions add their bias and
+// apply relu.
 type epilogues struct{}
 
-func (epilogues) Name() string { return "convolution epilogues" }
+func (epilogues) Name() string { return "epilogues" }
 
 func (epilogues) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) {
 	def, consts := g.Definers(), g.Constants()
@@ -67,45 +86,85 @@ func (epilogues) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error
 	biases, relus := int64(0), int64(0)
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		switch n.Op {
-		case graph.OpAdd:
-			conv, other := n.Args[0], n.Args[1]
-			if maker(conv, graph.OpConv) == nil {
-				conv, other = other, conv
-			}
-			c := maker(conv, graph.OpConv)
-			if c == nil || uses[conv] != 1 || len(c.Args) != 2 {
+		if n.Op != graph.OpAdd && n.Op != graph.OpMax {
+			continue
+		}
+		for k, v := range n.Args {
+			d, other := def[v], n.Args[1-k]
+			if d < 0 || uses[v] != 1 {
 				continue
 			}
-			a, x, w, y := c.Attrs.(*graph.ConvAttrs), g.Types[c.Args[0]], g.Types[c.Args[1]], g.Types[conv]
-			if x.DType != graph.F32 || y.DType != graph.F32 || a.Accum != graph.Invalid && a.Accum != graph.F32 {
+			p := &g.Nodes[d]
+			var attrs graph.Attrs
+			args := p.Args
+			if n.Op == graph.OpAdd {
+				if b, ok := bias(other); ok && len(args) == 2 {
+					attrs, args = withBias(g, p), []graph.ValueID{args[0], args[1], b}
+				}
+			} else if zero(other) {
+				attrs = withReLU(p)
+			}
+			if attrs == nil {
 				continue
 			}
-			v, ok := bias(other)
-			if _, fits := imageConv(a, extents(x), extents(w), extents(y)); !ok || !fits {
-				continue
+			if n.Op == graph.OpAdd {
+				biases++
+			} else {
+				relus++
 			}
-			biases++
-			*n = graph.Node{Op: graph.OpConv, Attrs: &convAttrs{ConvAttrs: *a}, Args: []graph.ValueID{c.Args[0], c.Args[1], v}, Out: n.Out, NumOut: 1}
-		case graph.OpMax:
-			conv, other := n.Args[0], n.Args[1]
-			if maker(conv, graph.OpConv) == nil {
-				conv, other = other, conv
-			}
-			c := maker(conv, graph.OpConv)
-			if c == nil || uses[conv] != 1 || len(c.Args) != 3 || !zero(other) {
-				continue
-			}
-			a := *c.Attrs.(*convAttrs)
-			if a.relu {
-				continue
-			}
-			a.relu = true
-			relus++
-			*n = graph.Node{Op: graph.OpConv, Attrs: &a, Args: c.Args, Out: n.Out, NumOut: 1}
+			*n = graph.Node{Op: p.Op, Attrs: attrs, Args: args, Out: n.Out, NumOut: 1}
+			g.Scopes[i] = g.Scopes[d] // the time is the product's
+			break
 		}
 	}
 	return []kernels.Count{{What: "biases", N: biases}, {What: "relus", N: relus}}, nil
+}
+
+// withBias returns the attributes of a product or convolution that adds a bias,
+// nil where its kernel has no epilogue: only those of f32 have, products of two
+// matrices, the left one stored row by row, and convolutions of images.
+func withBias(g *passes.Graph, p *graph.Node) graph.Attrs {
+	var accum graph.DType
+	switch a := p.Attrs.(type) {
+	case *graph.DotAttrs:
+		accum = a.Accum
+	case *graph.ConvAttrs:
+		accum = a.Accum
+	default:
+		return nil
+	}
+	left, right, out := g.Types[p.Args[0]], g.Types[p.Args[1]], g.Types[p.Out]
+	if left.DType != graph.F32 || out.DType != graph.F32 || accum != graph.Invalid && accum != graph.F32 {
+		return nil
+	}
+	switch a := p.Attrs.(type) {
+	case *graph.DotAttrs:
+		n := len(a.LeftContract)
+		if len(a.LeftBatch) == 0 && numel(left) > 0 && numel(right) > 0 && n > 0 && left.Rank() > n && int(a.LeftContract[0]) == left.Rank()-n && right.Rank() == n+1 {
+			return &dotAttrs{DotAttrs: *a}
+		}
+	case *graph.ConvAttrs:
+		if _, ok := imageConv(a, extents(left), extents(right), extents(out)); ok && p.Op == graph.OpConv {
+			return &convAttrs{ConvAttrs: *a}
+		}
+	}
+	return nil
+}
+
+// withReLU returns the attributes of a product or convolution with a bias that
+// then applies relu, nil for any other node.
+func withReLU(p *graph.Node) graph.Attrs {
+	switch a := p.Attrs.(type) {
+	case *dotAttrs:
+		if !a.relu {
+			return &dotAttrs{a.DotAttrs, true}
+		}
+	case *convAttrs:
+		if !a.relu {
+			return &convAttrs{a.ConvAttrs, true}
+		}
+	}
+	return nil
 }
 
 // maxima is the pass that hands the gradient of a window's maximum the maxima

@@ -46,7 +46,7 @@ func (l *lowering) work(u *unit) int {
 	out := numel(l.f.Types[n.Out])
 	switch n.Op {
 	case graph.OpDot:
-		a := n.Attrs.(*graph.DotAttrs)
+		a := dotOfNode(n)
 		for _, x := range a.LeftContract {
 			k, _ := l.f.Types[n.Args[0]].Shape[x].Const()
 			out *= int(k)

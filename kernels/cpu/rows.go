@@ -97,7 +97,7 @@ func (l *lowering) rowsOf(u *unit, batch int) int {
 	}
 	switch n.Op {
 	case graph.OpDot:
-		a := n.Attrs.(*graph.DotAttrs)
+		a := dotOfNode(n)
 		left := l.f.Types[n.Args[0]]
 		if len(a.LeftBatch) > 0 || len(a.LeftContract) == 0 || left.Rank() == len(a.LeftContract) || numel(left) == 0 || numel(l.f.Types[n.Out]) == 0 {
 			return 0
@@ -161,7 +161,7 @@ func (l *lowering) rowOperand(n *graph.Node, i int) bool {
 	case graph.OpGather:
 		return i == 1
 	case graph.OpDot:
-		c := n.Attrs.(*graph.DotAttrs).LeftContract
+		c := dotOfNode(n).LeftContract
 		return i == 0 && len(c) > 0 && c[0] != 0 && !l.inDepths(n)
 	case graph.OpReduce, graph.OpArgReduce, graph.OpSlice:
 		return i == 0
@@ -180,7 +180,7 @@ const depths = 4
 // any of the weights ever pass from one processor's cache to another's. The
 // shapes decide, whatever the number of threads.
 func (l *lowering) inDepths(n *graph.Node) bool {
-	a := n.Attrs.(*graph.DotAttrs)
+	a := dotOfNode(n)
 	left, right := l.f.Types[n.Args[0]], l.f.Types[n.Args[1]]
 	if l.batch == 0 || l.leading(n.Out) != l.batch || left.Rank() != 2 || right.Rank() != 2 || len(a.LeftBatch) > 0 ||
 		!slices.Equal(a.LeftContract, []int64{1}) || !slices.Equal(a.RightContract, []int64{0}) ||

@@ -107,8 +107,15 @@ func (f *Flat) contraction(n *graph.Node) int64 {
 		return d
 	}
 	if n.Op == graph.OpDot {
+		var axes []int64
+		switch a := n.Attrs.(type) {
+		case *graph.DotAttrs:
+			axes = a.LeftContract
+		case interface{ Contracted() []int64 }: // a backend's own form of a product
+			axes = a.Contracted()
+		}
 		k := int64(2)
-		for _, a := range n.Attrs.(*graph.DotAttrs).LeftContract {
+		for _, a := range axes {
 			k = times(k, extent(arg(0), int(a)))
 		}
 		return times(k, elements(f.Types[n.Out]))
