@@ -102,13 +102,13 @@ func (b *Backend) Devices() []kernels.Device {
 }
 
 // Support reports every primitive as native but multi-replica all_reduce, which
-// compile refuses; composites run as their bodies.
+// compile refuses, and the composites that have kernels; others run as their
+// bodies.
 func (b *Backend) Support(op graph.Op, composite string) kernels.Support {
-	if composite != "" {
-		return kernels.Inlined
-	}
-	if op == graph.OpCall {
-		return kernels.Inlined
+	if op == graph.OpCall || composite != "" {
+		if nativeOf(composite) == nil {
+			return kernels.Inlined
+		}
 	}
 	return kernels.Native
 }

@@ -378,8 +378,8 @@ func (l *lowering) emitNode(u *unit) error {
 	node := u.nodes[0]
 	n := &l.f.Nodes[node]
 	in := instr{name: n.Op.String(), scope: l.r.scopes[node], first: u.first}
-	if a, ok := n.Attrs.(*nativeAttrs); ok {
-		in.name = a.kind
+	if k := nativeNode(n); k != nil {
+		in.name = k.name
 	}
 	for _, a := range n.Args {
 		in.types = append(in.types, l.f.Types[a].String())

@@ -1,87 +1,15 @@
 package cpu
 
 import (
-	"context"
-	"fmt"
-	"strconv"
 	"unsafe"
 
-	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/norm"
-	"github.com/hone-ml/hone/kernels/inline"
-	"github.com/hone-ml/hone/kernels/passes"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
 // The sums of batch normalization over all rows of a matrix of pixels by
 // channels are kernels; what is left of it are elementwise ops, which join the
 // loops around them.
-
-// Kinds of nodes with a kernel of their own that stand for a composite.
-const (
-	moments         = "moments"          // x -> mean, variance
-	gradientMoments = "gradient_moments" // dy, x, mean[, y] -> sum, products; with y, dy counts where y > 0
-)
-
-// nativeAttrs marks a call that a kernel computes.
-type nativeAttrs struct {
-	graph.CallAttrs
-	kind string
-}
-
-// keepNative returns which composites are not expanded: those with a kernel,
-// for the types that it takes.
-func keepNative(m *graph.Module) inline.Keep {
-	known := map[*graph.Func]bool{}
-	return func(f *graph.Func) bool {
-		if f.Composite == nil || nativeKind(f) == "" {
-			return false
-		}
-		keep, ok := known[f]
-		if !ok {
-			keep = graph.TrustedComposite(m, f)
-			known[f] = keep
-		}
-		return keep
-	}
-}
-
-// nativeKind returns the kind of kernel that computes a composite, "" for none:
-// the channels must be the last axis.
-func nativeKind(f *graph.Func) string {
-	kind := map[string]string{"hone/moments@1": moments, "hone/gradient_moments@1": gradientMoments}[f.Composite.Name]
-	for _, p := range f.Params {
-		if p.Type.DType != graph.F32 {
-			return ""
-		}
-	}
-	if kind != "" && f.Composite.Attr("axis") != strconv.Itoa(f.Params[0].Type.Rank()-1) {
-		return ""
-	}
-	return kind
-}
-
-// native is the pass that marks the calls that were kept.
-type native struct{ module *graph.Module }
-
-func (native) Name() string { return "native composites" }
-
-func (p native) Run(_ context.Context, g *passes.Graph) ([]kernels.Count, error) {
-	kept := int64(0)
-	err := passes.Rewrite(g, func(w *passes.Writer, n *graph.Node, args []graph.ValueID, types []graph.Type) ([]graph.ValueID, error) {
-		call, ok := n.Attrs.(*graph.CallAttrs)
-		if !ok {
-			return nil, nil
-		}
-		f := p.module.Resolve(call.Callee, graph.Any)
-		if f == nil || f.Composite == nil {
-			return nil, fmt.Errorf("a call of %q was not expanded", call.Callee)
-		}
-		kept++
-		return w.Typed(graph.OpCall, &nativeAttrs{kind: nativeKind(f)}, args, types), nil
-	})
-	return []kernels.Count{{What: "calls kept", N: kept}}, err
-}
 
 // maskMoments lets the sums of a gradient that passed a relu read it from
 // before the relu, so that what the relu lets pass need not be in memory.
@@ -97,7 +25,7 @@ func (r *rewriter) maskMoments() {
 	}
 	for i := range r.out.Nodes {
 		n := &r.out.Nodes[i]
-		if a, ok := n.Attrs.(*nativeAttrs); !ok || a.kind != gradientMoments || len(n.Args) != 3 {
+		if k := nativeNode(n); k == nil || k.name != gradientMoments || len(n.Args) != 3 {
 			continue
 		}
 		masked := n.Args[0]
@@ -143,43 +71,36 @@ func (r *rewriter) isLiteral(v graph.ValueID, want float64) bool {
 	return c != nil && c.Len() == 1 && c.Float(0) == want
 }
 
-func buildNative(c *nodeContext, _ int) error {
-	x := c.in[0]
-	channels := x.shape[len(x.shape)-1]
-	if channels == 0 {
-		return nil
-	}
-	rows := x.numel() / channels
-	switch a := c.n.Attrs.(*nativeAttrs); a.kind {
-	case moments:
-		c.flops = 3 * int64(x.numel())
-		c.sumRows(rows, channels, func(x *execution, sum, products []float64, r0, r1, c0, c1 int, ws *norm.Workspace) {
-			m := matrixAt(x, c.in[0], channels, r0, c0)
-			pivot := pivots(m0(x, c.in[0], channels, c0), rows, ws.Columns(c1-c0))
-			c.l.b.norm.Moments(sum, products, m, r1-r0, pivot, ws)
-		}, func(x *execution, sum, products []float64, c0, c1 int, ws *norm.Workspace) {
-			pivot := pivots(m0(x, c.in[0], channels, c0), rows, ws.Columns(c1-c0))
-			norm.Statistics(at[float32](x, c.out[0])[c0:c1], at[float32](x, c.out[1])[c0:c1], sum, products, pivot, rows)
-		})
-	case gradientMoments:
-		c.flops = 4 * int64(x.numel())
-		c.sumRows(rows, channels, func(x *execution, sum, products []float64, r0, r1, c0, c1 int, ws *norm.Workspace) {
-			var mask *norm.Matrix
-			if len(c.in) == 4 {
-				y := matrixAt(x, c.in[3], channels, r0, c0)
-				mask = &y
-			}
-			c.l.b.norm.GradMoments(sum, products, matrixAt(x, c.in[0], channels, r0, c0), matrixAt(x, c.in[1], channels, r0, c0), mask, r1-r0, at[float32](x, c.in[2])[c0:c1], ws)
-		}, func(x *execution, sum, products []float64, c0, c1 int, _ *norm.Workspace) {
-			s, p := at[float32](x, c.out[0]), at[float32](x, c.out[1])
-			for i := c0; i < c1; i++ {
-				s[i], p[i] = float32(sum[i-c0]), float32(products[i-c0])
-			}
-		})
-	default:
-		return fmt.Errorf("there is no kernel %q", a.kind)
-	}
-	return nil
+// buildMoments and buildGradientMoments add up what the kinds of those names say.
+func buildMoments(c *nodeContext) {
+	rows, channels := rowsAndColumns(c.in[0])
+	c.flops = 3 * int64(c.in[0].numel())
+	c.sumRows(rows, channels, func(x *execution, sum, products []float64, r0, r1, c0, c1 int, ws *norm.Workspace) {
+		m := matrixAt(x, c.in[0], channels, r0, c0)
+		pivot := pivots(m0(x, c.in[0], channels, c0), rows, ws.Columns(c1-c0))
+		c.l.b.norm.Moments(sum, products, m, r1-r0, pivot, ws)
+	}, func(x *execution, sum, products []float64, c0, c1 int, ws *norm.Workspace) {
+		pivot := pivots(m0(x, c.in[0], channels, c0), rows, ws.Columns(c1-c0))
+		norm.Statistics(at[float32](x, c.out[0])[c0:c1], at[float32](x, c.out[1])[c0:c1], sum, products, pivot, rows)
+	})
+}
+
+func buildGradientMoments(c *nodeContext) {
+	rows, channels := rowsAndColumns(c.in[0])
+	c.flops = 4 * int64(c.in[0].numel())
+	c.sumRows(rows, channels, func(x *execution, sum, products []float64, r0, r1, c0, c1 int, ws *norm.Workspace) {
+		var mask *norm.Matrix
+		if len(c.in) == 4 {
+			y := matrixAt(x, c.in[3], channels, r0, c0)
+			mask = &y
+		}
+		c.l.b.norm.GradMoments(sum, products, matrixAt(x, c.in[0], channels, r0, c0), matrixAt(x, c.in[1], channels, r0, c0), mask, r1-r0, at[float32](x, c.in[2])[c0:c1], ws)
+	}, func(x *execution, sum, products []float64, c0, c1 int, _ *norm.Workspace) {
+		s, p := at[float32](x, c.out[0]), at[float32](x, c.out[1])
+		for i := c0; i < c1; i++ {
+			s[i], p[i] = float32(sum[i-c0]), float32(products[i-c0])
+		}
+	})
 }
 
 // matrixAt is the part of a matrix of channels columns from (row, column) on.

@@ -18,6 +18,8 @@ type patternOp struct {
 	run func(outs, ins []unsafe.Pointer, n int)
 	// source makes the elements of the one output instead.
 	source *randomSource
+	// blocks says that operands of one element are read as blocks of it.
+	blocks bool
 }
 
 // node returns the node of op that makes v, if v is in the unit.
@@ -89,6 +91,9 @@ func (b *loopBuilder) match(node int) *patternOp {
 	if p := b.uniform(node); p != nil {
 		return p
 	}
+	if p := b.chosen(node); p != nil {
+		return p
+	}
 	if p := b.adam(node); p != nil {
 		return p
 	}
@@ -120,6 +125,38 @@ func (b *loopBuilder) uniform(node int) *patternOp {
 	src := b.random(r)
 	src.uniform = true
 	return &patternOp{outs: []graph.ValueID{n.Out}, source: src, nodes: []int{b.index(r), b.index(s), b.index(c), node}}
+}
+
+// chosen finds a choice by a comparison, as in the gradient of relu and in dropout.
+func (b *loopBuilder) chosen(node int) *patternOp {
+	l := b.l
+	n := &l.f.Nodes[node]
+	if n.Op != graph.OpSelect || l.f.Types[n.Out].DType != graph.F32 {
+		return nil
+	}
+	c := b.inner(n.Args[0], graph.OpCompare)
+	if c == nil || l.f.Types[c.Args[0]].DType != graph.F32 {
+		return nil
+	}
+	x, y, k := c.Args[0], c.Args[1], l.b.vec
+	choose := k.SelectLess
+	switch c.Attrs.(*graph.CompareAttrs).Direction {
+	case graph.Lt:
+	case graph.Le:
+		choose = k.SelectLessEqual
+	case graph.Gt:
+		x, y = y, x
+	case graph.Ge:
+		x, y, choose = y, x, k.SelectLessEqual
+	default:
+		return nil
+	}
+	return &patternOp{
+		outs: []graph.ValueID{n.Out}, ins: []graph.ValueID{x, y, n.Args[1], n.Args[2]}, nodes: []int{b.index(c), node}, blocks: true,
+		run: func(outs, ins []unsafe.Pointer, n int) {
+			choose(f32s(outs[0], n), f32s(ins[0], n), f32s(ins[1], n), f32s(ins[2], n), f32s(ins[3], n))
+		},
+	}
 }
 
 // adam finds the update of Adam, with m = m + (g-m)*a and v likewise:
@@ -306,9 +343,10 @@ func (b *loopBuilder) grouped() (last map[int]*patternOp, inside map[int]bool) {
 }
 
 // overlaps reports whether a result of a group shares the memory of an operand
-// that it does not replace: a group reads all operands after it has begun to write.
+// that it does not replace: a group of several results reads all operands after it
+// has begun to write.
 func (l *lowering) overlaps(p *patternOp) bool {
-	if p.source != nil {
+	if len(p.outs) == 1 {
 		return false
 	}
 	for i, out := range p.outs {
@@ -351,6 +389,9 @@ func (b *loopBuilder) pattern(at int, p *patternOp) error {
 			return err
 		}
 		g.ins = append(g.ins, o)
+		if p.blocks && b.scalars[o] {
+			b.whole[o] = true
+		}
 	}
 	for _, v := range p.outs {
 		g.outs = append(g.outs, b.result(v, b.l.inMemory[v]))

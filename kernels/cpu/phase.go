@@ -58,6 +58,10 @@ func (l *lowering) work(u *unit) int {
 		return out
 	case graph.OpSort, graph.OpTopK:
 		return 32 * w
+	case graph.OpCall:
+		if nativeNode(n).rows {
+			return 8 * w
+		}
 	case graph.OpScan:
 		return smallWork + 1
 	case graph.OpOpaque:

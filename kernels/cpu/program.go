@@ -203,6 +203,7 @@ type threadState struct {
 	kept     []byte // of the group that runs
 	conv     conv.Workspace
 	norm     norm.Workspace
+	stats    [2 * statsRows]float32
 	_        [lineBytes]byte
 }
 

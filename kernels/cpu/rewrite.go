@@ -38,7 +38,7 @@ func rewrite(ctx context.Context, m *graph.Module, from *inline.Flat, early int6
 	g := passes.New(m, from)
 	reports, err := passes.Run(ctx, g,
 		passes.Shapes{}, passes.DeadCode{}, passes.Fold{Eval: evalElementwise}, passes.Algebra{}, passes.Common{},
-		native{m}, widen{}, layout{}, passes.Common{})
+		natives{m}, widen{}, layout{}, passes.Common{})
 	if err != nil {
 		return nil, err
 	}

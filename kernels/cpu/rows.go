@@ -146,6 +146,10 @@ func (l *lowering) rowsOf(u *unit, batch int) int {
 		if ofBatch && constOf(a.Start[0]) == 0 && a.Stride[0] == 1 && l.leading(n.Args[0]) == rows {
 			return rows
 		}
+	case graph.OpCall:
+		if ofBatch && nativeNode(n).rows && l.f.Types[n.Args[0]].Rank() > 1 {
+			return rows
+		}
 	case graph.OpGather:
 		if a := n.Attrs.(*graph.GatherAttrs); ofBatch && a.Axis == 0 && a.BatchDims == 0 && l.leading(n.Args[1]) == rows {
 			return rows
@@ -167,6 +171,8 @@ func (l *lowering) rowOperand(n *graph.Node, i int) bool {
 		return i == 0
 	case graph.OpConcat:
 		return true
+	case graph.OpCall:
+		return nativeNode(n).rows
 	}
 	return false
 }

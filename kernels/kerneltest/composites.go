@@ -16,7 +16,7 @@ func one(f func(x, labels graph.Value) graph.Value) func(x, labels graph.Value) 
 }
 
 // needsRows lists the composites of values of two axes and more.
-var needsRows = map[string]bool{"hone/softmax_cross_entropy@1": true, "hone/moments@1": true, "hone/gradient_moments@1": true, "hone/batch_norm@1": true}
+var needsRows = map[string]bool{"hone/softmax_cross_entropy@1": true, "hone/gradient_softmax_cross_entropy@1": true, "hone/moments@1": true, "hone/gradient_moments@1": true, "hone/batch_norm@1": true}
 
 // composites calls each composite of hone on values; labels holds one integer
 // for every row of x.
@@ -31,6 +31,9 @@ var composites = map[string]func(x, labels graph.Value) []graph.Value{
 	"hone/softmax@1 leading":       one(func(x, _ graph.Value) graph.Value { return x.Softmax(0) }),
 	"hone/log_softmax@1":           one(func(x, _ graph.Value) graph.Value { return x.LogSoftmax(-1) }),
 	"hone/softmax_cross_entropy@1": one(func(x, labels graph.Value) graph.Value { return x.SoftmaxCrossEntropy(labels) }),
+	"hone/gradient_softmax_cross_entropy@1": one(func(x, labels graph.Value) graph.Value {
+		return x.GradientSoftmaxCrossEntropy(labels, x.Reduce(graph.Max, -1))
+	}),
 	"hone/moments@1": func(x, _ graph.Value) []graph.Value {
 		mean, variance := x.Moments(-1)
 		return []graph.Value{mean, variance}

@@ -116,7 +116,8 @@ func TestCompositesAreTrustedForTheirBodyAlone(t *testing.T) {
 	b := NewBuilder(m, "f", Any)
 	x := b.Input("x", Type{F32, Shape{Batch, N(4)}})
 	labels := b.Input("labels", Type{I32, Shape{Batch}})
-	for i, v := range []Value{x.Relu(), x.Softmax(1), x.Softmax(0), x.LogSoftmax(1), x.Gelu(true), x.Gelu(false), x.Silu(), x.Softplus(), x.StopGradient(), x.SoftmaxCrossEntropy(labels), normalized(x)} {
+	for i, v := range []Value{x.Relu(), x.Softmax(1), x.Softmax(0), x.LogSoftmax(1), x.Gelu(true), x.Gelu(false), x.Silu(), x.Softplus(), x.StopGradient(), x.SoftmaxCrossEntropy(labels),
+		x.GradientSoftmaxCrossEntropy(labels, x.Sum(1)), normalized(x)} {
 		b.Output("y"+string(rune('a'+i)), v)
 	}
 	if _, err := b.Finish(); err != nil {

@@ -193,6 +193,24 @@ func (v Value) SoftmaxCrossEntropy(labels Value) Value {
 	}, v, labels)
 }
 
+// GradientSoftmaxCrossEntropy returns what SoftmaxCrossEntropy of the logits v
+// gives them of the gradient d [n...] of its result:
+//
+//	d * (softmax(v) - onehot(labels))
+//
+// A label out of range has no loss and so gives 0.
+func (v Value) GradientSoftmaxCrossEntropy(labels, d Value) Value {
+	if v.b == nil || !v.b.owns(v, labels, d) {
+		return v
+	}
+	return composite1("gradient_softmax_cross_entropy", nil, func(b *Builder, x []Value) []Value {
+		p := x[0].Softmax(-1)
+		hot := b.OneHot(x[1], x[0].Dims()...)
+		scale := hot.Reduce(Some, -1).Select(x[2], x[2].lit(0)).Unreduce(p, -1)
+		return []Value{p.Sub(hot.Convert(p.DType())).Mul(scale)}
+	}, v, labels, d)
+}
+
 // OneHot returns the bools of the given extents that hold where the index on
 // the last axis equals the label; labels have all axes but the last.
 func (b *Builder) OneHot(labels Value, extents ...Extent) Value {

@@ -35,6 +35,9 @@ var builtins = map[string]builtin{
 	"hone/softmax_cross_entropy@1": {2, 1, func(_ *Composite, x []Value) Value {
 		return x[0].SoftmaxCrossEntropy(x[1])
 	}, gradSoftmaxCrossEntropy},
+	"hone/gradient_softmax_cross_entropy@1": {3, 1, func(_ *Composite, x []Value) Value {
+		return x[0].GradientSoftmaxCrossEntropy(x[1], x[2])
+	}, nil},
 	"hone/moments@1": {1, 2, func(c *Composite, x []Value) Value {
 		mean, _ := x[0].Moments(c.axis())
 		return mean
@@ -165,10 +168,6 @@ func gradLogSoftmax(_ *Builder, c *Composite, _, y, dy []Value) []Value {
 	return []Value{dy[0].Sub(y[0].Exp().Mul(dy[0].Sum(a).Unreduce(dy[0], a)))}
 }
 
-func gradSoftmaxCrossEntropy(b *Builder, _ *Composite, x, _, dy []Value) []Value {
-	p := x[0].Softmax(-1)
-	hot := b.OneHot(x[1], x[0].Dims()...)
-	// A label out of range has no loss and so no gradient.
-	scale := hot.Reduce(Some, -1).Select(dy[0], dy[0].lit(0)).Unreduce(p, -1)
-	return []Value{p.Sub(hot.Convert(p.DType())).Mul(scale)}
+func gradSoftmaxCrossEntropy(_ *Builder, _ *Composite, x, _, dy []Value) []Value {
+	return []Value{x[0].GradientSoftmaxCrossEntropy(x[1], dy[0])}
 }

@@ -68,7 +68,7 @@ func (g *gen) storeMaybe(v vec, m operand.Mem, mask reg.Register) {
 	}
 }
 
-// softmaxRows emits exp(x-max)*scale/sum of each row, and the max and the sum
+// softmaxRows emits exp(x-max)/sum of each row, and the max and the sum
 // of each row into most and sums. rowStats makes these alone.
 func (g *gen) softmaxRows(write bool) {
 	name := "rowStats"
@@ -78,7 +78,7 @@ func (g *gen) softmaxRows(write bool) {
 	g.Function(name + g.name)
 	g.Pragma("noescape")
 	if write {
-		g.SignatureExpr("func(dst, x, most, sums *float32, rows, cols, dstStep, xStep int, scale float32)")
+		g.SignatureExpr("func(dst, x, most, sums *float32, rows, cols, dstStep, xStep int)")
 	} else {
 		g.SignatureExpr("func(x, most, sums *float32, rows, cols, xStep int)")
 	}
@@ -89,11 +89,9 @@ func (g *gen) softmaxRows(write bool) {
 	rows := g.Load(g.Param("rows"), g.GP64())
 	cols := g.Load(g.Param("cols"), g.GP64())
 	xStep := g.Load(g.Param("xStep"), g.GP64())
-	scale := g.XMM()
 	if write {
 		dst = g.Load(g.Param("dst"), g.GP64())
 		dstStep = g.Load(g.Param("dstStep"), g.GP64())
-		g.Load(g.Param("scale"), scale)
 	}
 	r := g.newRow(cols)
 	loop := g.label("row")
@@ -135,7 +133,8 @@ func (g *gen) softmaxRows(write bool) {
 	g.VMOVSS(sum, operand.Mem{Base: sums})
 	if write {
 		ratio, f := g.XMM(), g.v()
-		g.VDIVSS(sum, scale, ratio)
+		g.VMOVSS(g.f(1), ratio)
+		g.VDIVSS(sum, ratio, ratio)
 		g.VBROADCASTSS(ratio, f)
 		r.each(func(j int, i reg.Register, disp int, mask reg.Register) {
 			at := operand.Mem{Base: dst, Index: i, Scale: 4, Disp: disp}

@@ -66,6 +66,15 @@ func vecFile(g *gen) {
 		g.mapLoop(d.name, []stream{out("dst"), in("dy"), in("v")}, "", 1, func(in, _ []vec) []vec { return one(d.f(in[0], in[1])) })
 	}
 
+	for _, c := range []struct {
+		name string
+		pred uint8
+	}{{"selectLess", cmpLT}, {"selectLessEqual", cmpLE}} {
+		g.mapLoop(c.name, []stream{out("dst"), in("x"), in("y"), in("a"), in("b")}, "", 2, func(in, _ []vec) []vec {
+			return one(g.choose(c.pred, in[0], in[1], in[2], in[3]))
+		})
+	}
+
 	g.mapLoop("fma", []stream{out("dst"), in("x"), in("y"), in("z")}, "", light, func(in, _ []vec) []vec { return one(g.fma(in[0], in[1], in[2])) })
 	g.mapLoop("axpy", []stream{inout("y"), in("x")}, "a", light, func(in, s []vec) []vec { return one(g.fma(in[1], s[0], in[0])) })
 	g.mapLoop("scaleShift", []stream{out("dst"), in("x")}, "a b", light, func(in, s []vec) []vec { return one(g.fma(in[0], s[0], s[1])) })

@@ -101,6 +101,12 @@ func sigmoidGradAVX2(dst *float32, dy *float32, v *float32, n int)
 func geluGradAVX2(dst *float32, dy *float32, v *float32, n int)
 
 //go:noescape
+func selectLessAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
+
+//go:noescape
+func selectLessEqualAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
+
+//go:noescape
 func fmaAVX2(dst *float32, x *float32, y *float32, z *float32, n int)
 
 //go:noescape
@@ -125,7 +131,7 @@ func maxOfAVX2(x *float32, n int) float32
 func minOfAVX2(x *float32, n int) float32
 
 //go:noescape
-func softmaxRowsAVX2(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int, scale float32)
+func softmaxRowsAVX2(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int)
 
 //go:noescape
 func rowStatsAVX2(x *float32, most *float32, sums *float32, rows int, cols int, xStep int)

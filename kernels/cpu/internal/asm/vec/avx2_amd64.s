@@ -3082,6 +3082,158 @@ DATA const3ecc422aAVX2<>+24(SB)/4, $0x3ecc422a
 DATA const3ecc422aAVX2<>+28(SB)/4, $0x3ecc422a
 GLOBL const3ecc422aAVX2<>(SB), RODATA|NOPTR, $32
 
+// func selectLessAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·selectLessAVX2(SB), $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	SUBQ $0x10, DI
+	JLT  done138
+
+loop137:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   (DX), Y1
+	VMOVUPS   (BX), Y2
+	VMOVUPS   (SI), Y3
+	VCMPPS    $0x11, Y1, Y0, Y0
+	VBLENDVPS Y0, Y2, Y3, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   32(CX), Y0
+	VMOVUPS   32(DX), Y1
+	VMOVUPS   32(BX), Y2
+	VMOVUPS   32(SI), Y3
+	VCMPPS    $0x11, Y1, Y0, Y0
+	VBLENDVPS Y0, Y2, Y3, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x10, DI
+	JGE       loop137
+
+done138:
+	ADDQ $0x10, DI
+	SUBQ $0x08, DI
+	JLT  done140
+
+loop139:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   (DX), Y1
+	VMOVUPS   (BX), Y2
+	VMOVUPS   (SI), Y3
+	VCMPPS    $0x11, Y1, Y0, Y0
+	VBLENDVPS Y0, Y2, Y3, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, DX
+	ADDQ      $0x00000020, BX
+	ADDQ      $0x00000020, SI
+	SUBQ      $0x08, DI
+	JGE       loop139
+
+done140:
+	ADDQ       $0x08, DI
+	TESTQ      DI, DI
+	JZ         end141
+	LEAQ       masks8AVX2<>+0(SB), R8
+	MOVQ       $0x00000008, R9
+	SUBQ       DI, R9
+	VMOVDQU    (R8)(R9*4), Y0
+	VMASKMOVPS (CX), Y0, Y1
+	VMASKMOVPS (DX), Y0, Y2
+	VMASKMOVPS (BX), Y0, Y3
+	VMASKMOVPS (SI), Y0, Y4
+	VCMPPS     $0x11, Y2, Y1, Y1
+	VBLENDVPS  Y1, Y3, Y4, Y1
+	VMASKMOVPS Y1, Y0, (AX)
+
+end141:
+	VZEROUPPER
+	RET
+
+// func selectLessEqualAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·selectLessEqualAVX2(SB), $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	SUBQ $0x10, DI
+	JLT  done143
+
+loop142:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   (DX), Y1
+	VMOVUPS   (BX), Y2
+	VMOVUPS   (SI), Y3
+	VCMPPS    $0x12, Y1, Y0, Y0
+	VBLENDVPS Y0, Y2, Y3, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   32(CX), Y0
+	VMOVUPS   32(DX), Y1
+	VMOVUPS   32(BX), Y2
+	VMOVUPS   32(SI), Y3
+	VCMPPS    $0x12, Y1, Y0, Y0
+	VBLENDVPS Y0, Y2, Y3, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x10, DI
+	JGE       loop142
+
+done143:
+	ADDQ $0x10, DI
+	SUBQ $0x08, DI
+	JLT  done145
+
+loop144:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   (DX), Y1
+	VMOVUPS   (BX), Y2
+	VMOVUPS   (SI), Y3
+	VCMPPS    $0x12, Y1, Y0, Y0
+	VBLENDVPS Y0, Y2, Y3, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, DX
+	ADDQ      $0x00000020, BX
+	ADDQ      $0x00000020, SI
+	SUBQ      $0x08, DI
+	JGE       loop144
+
+done145:
+	ADDQ       $0x08, DI
+	TESTQ      DI, DI
+	JZ         end146
+	LEAQ       masks8AVX2<>+0(SB), R8
+	MOVQ       $0x00000008, R9
+	SUBQ       DI, R9
+	VMOVDQU    (R8)(R9*4), Y0
+	VMASKMOVPS (CX), Y0, Y1
+	VMASKMOVPS (DX), Y0, Y2
+	VMASKMOVPS (BX), Y0, Y3
+	VMASKMOVPS (SI), Y0, Y4
+	VCMPPS     $0x12, Y2, Y1, Y1
+	VBLENDVPS  Y1, Y3, Y4, Y1
+	VMASKMOVPS Y1, Y0, (AX)
+
+end146:
+	VZEROUPPER
+	RET
+
 // func fmaAVX2(dst *float32, x *float32, y *float32, z *float32, n int)
 // Requires: AVX, FMA3
 TEXT ·fmaAVX2(SB), $0-40
@@ -3091,9 +3243,9 @@ TEXT ·fmaAVX2(SB), $0-40
 	MOVQ z+24(FP), BX
 	MOVQ n+32(FP), SI
 	SUBQ $0x20, SI
-	JLT  done138
+	JLT  done148
 
-loop137:
+loop147:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (DX), Y1
 	VMOVUPS     (BX), Y2
@@ -3123,14 +3275,14 @@ loop137:
 	ADDQ        $0x00000080, DX
 	ADDQ        $0x00000080, BX
 	SUBQ        $0x20, SI
-	JGE         loop137
+	JGE         loop147
 
-done138:
+done148:
 	ADDQ $0x20, SI
 	SUBQ $0x08, SI
-	JLT  done140
+	JLT  done150
 
-loop139:
+loop149:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (DX), Y1
 	VMOVUPS     (BX), Y2
@@ -3142,12 +3294,12 @@ loop139:
 	ADDQ        $0x00000020, DX
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x08, SI
-	JGE         loop139
+	JGE         loop149
 
-done140:
+done150:
 	ADDQ        $0x08, SI
 	TESTQ       SI, SI
-	JZ          end141
+	JZ          end151
 	LEAQ        masks8AVX2<>+0(SB), DI
 	MOVQ        $0x00000008, R8
 	SUBQ        SI, R8
@@ -3159,7 +3311,7 @@ done140:
 	VFMADD231PS Y2, Y1, Y3
 	VMASKMOVPS  Y3, Y0, (AX)
 
-end141:
+end151:
 	VZEROUPPER
 	RET
 
@@ -3171,9 +3323,9 @@ TEXT ·axpyAVX2(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS a+24(FP), Y0
 	SUBQ         $0x20, DX
-	JLT          done143
+	JLT          done153
 
-loop142:
+loop152:
 	VMOVUPS     (AX), Y1
 	VMOVUPS     (CX), Y2
 	VMOVUPS     Y1, Y1
@@ -3197,14 +3349,14 @@ loop142:
 	ADDQ        $0x00000080, AX
 	ADDQ        $0x00000080, CX
 	SUBQ        $0x20, DX
-	JGE         loop142
+	JGE         loop152
 
-done143:
+done153:
 	ADDQ $0x20, DX
 	SUBQ $0x08, DX
-	JLT  done145
+	JLT  done155
 
-loop144:
+loop154:
 	VMOVUPS     (AX), Y1
 	VMOVUPS     (CX), Y2
 	VMOVUPS     Y1, Y1
@@ -3213,12 +3365,12 @@ loop144:
 	ADDQ        $0x00000020, AX
 	ADDQ        $0x00000020, CX
 	SUBQ        $0x08, DX
-	JGE         loop144
+	JGE         loop154
 
-done145:
+done155:
 	ADDQ        $0x08, DX
 	TESTQ       DX, DX
-	JZ          end146
+	JZ          end156
 	LEAQ        masks8AVX2<>+0(SB), BX
 	MOVQ        $0x00000008, SI
 	SUBQ        DX, SI
@@ -3229,7 +3381,7 @@ done145:
 	VFMADD231PS Y0, Y3, Y2
 	VMASKMOVPS  Y2, Y1, (AX)
 
-end146:
+end156:
 	VZEROUPPER
 	RET
 
@@ -3242,9 +3394,9 @@ TEXT ·scaleShiftAVX2(SB), $0-32
 	VBROADCASTSS a+24(FP), Y0
 	VBROADCASTSS b+28(FP), Y1
 	SUBQ         $0x20, DX
-	JLT          done148
+	JLT          done158
 
-loop147:
+loop157:
 	VMOVUPS     (CX), Y2
 	VMOVUPS     Y1, Y3
 	VFMADD231PS Y0, Y2, Y3
@@ -3264,14 +3416,14 @@ loop147:
 	ADDQ        $0x00000080, AX
 	ADDQ        $0x00000080, CX
 	SUBQ        $0x20, DX
-	JGE         loop147
+	JGE         loop157
 
-done148:
+done158:
 	ADDQ $0x20, DX
 	SUBQ $0x08, DX
-	JLT  done150
+	JLT  done160
 
-loop149:
+loop159:
 	VMOVUPS     (CX), Y2
 	VMOVUPS     Y1, Y3
 	VFMADD231PS Y0, Y2, Y3
@@ -3279,12 +3431,12 @@ loop149:
 	ADDQ        $0x00000020, AX
 	ADDQ        $0x00000020, CX
 	SUBQ        $0x08, DX
-	JGE         loop149
+	JGE         loop159
 
-done150:
+done160:
 	ADDQ        $0x08, DX
 	TESTQ       DX, DX
-	JZ          end151
+	JZ          end161
 	LEAQ        masks8AVX2<>+0(SB), BX
 	MOVQ        $0x00000008, SI
 	SUBQ        DX, SI
@@ -3294,7 +3446,7 @@ done150:
 	VFMADD231PS Y0, Y3, Y1
 	VMASKMOVPS  Y1, Y2, (AX)
 
-end151:
+end161:
 	VZEROUPPER
 	RET
 
@@ -3307,9 +3459,9 @@ TEXT ·subTwoAVX2(SB), $0-32
 	VBROADCASTSS a+24(FP), Y0
 	VBROADCASTSS b+28(FP), Y1
 	SUBQ         $0x20, DX
-	JLT          done153
+	JLT          done163
 
-loop152:
+loop162:
 	VMOVUPS (CX), Y2
 	VSUBPS  Y0, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
@@ -3329,14 +3481,14 @@ loop152:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
 	SUBQ    $0x20, DX
-	JGE     loop152
+	JGE     loop162
 
-done153:
+done163:
 	ADDQ $0x20, DX
 	SUBQ $0x08, DX
-	JLT  done155
+	JLT  done165
 
-loop154:
+loop164:
 	VMOVUPS (CX), Y2
 	VSUBPS  Y0, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
@@ -3344,12 +3496,12 @@ loop154:
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	SUBQ    $0x08, DX
-	JGE     loop154
+	JGE     loop164
 
-done155:
+done165:
 	ADDQ       $0x08, DX
 	TESTQ      DX, DX
-	JZ         end156
+	JZ         end166
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       DX, SI
@@ -3359,7 +3511,7 @@ done155:
 	VSUBPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)
 
-end156:
+end166:
 	VZEROUPPER
 	RET
 
@@ -3374,9 +3526,9 @@ TEXT ·sumAVX2(SB), $0-20
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y0
 	SUBQ    $0x20, CX
-	JLT     tail158
+	JLT     tail168
 
-loop157:
+loop167:
 	VMOVUPS (AX), Y4
 	VADDPS  Y4, Y1, Y1
 	VMOVUPS 32(AX), Y4
@@ -3387,11 +3539,11 @@ loop157:
 	VADDPS  Y4, Y0, Y0
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop157
+	JGE     loop167
 
-tail158:
+tail168:
 	ADDQ       $0x20, CX
-	JZ         end159
+	JZ         end169
 	MOVQ       CX, DX
 	XORQ       BX, BX
 	TESTQ      DX, DX
@@ -3447,7 +3599,7 @@ tail158:
 	VMASKMOVPS 96(AX), Y4, Y4
 	VADDPS     Y4, Y0, Y0
 
-end159:
+end169:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y0, Y2, Y2
 	VADDPS       Y2, Y1, Y0
@@ -3473,9 +3625,9 @@ TEXT ·dotAVX2(SB), $0-28
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y0
 	SUBQ    $0x20, DX
-	JLT     tail161
+	JLT     tail171
 
-loop160:
+loop170:
 	VMOVUPS     (AX), Y4
 	VMOVUPS     (CX), Y5
 	VFMADD231PS Y4, Y5, Y1
@@ -3491,11 +3643,11 @@ loop160:
 	ADDQ        $0x00000080, AX
 	ADDQ        $0x00000080, CX
 	SUBQ        $0x20, DX
-	JGE         loop160
+	JGE         loop170
 
-tail161:
+tail171:
 	ADDQ        $0x20, DX
-	JZ          end162
+	JZ          end172
 	MOVQ        DX, BX
 	XORQ        SI, SI
 	TESTQ       BX, BX
@@ -3555,7 +3707,7 @@ tail161:
 	VMASKMOVPS  96(CX), Y4, Y4
 	VFMADD231PS Y5, Y4, Y0
 
-end162:
+end172:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y0, Y2, Y2
 	VADDPS       Y2, Y1, Y0
@@ -3580,9 +3732,9 @@ TEXT ·maxOfAVX2(SB), $0-20
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	SUBQ    $0x20, CX
-	JLT     tail164
+	JLT     tail174
 
-loop163:
+loop173:
 	VMOVUPS   (AX), Y5
 	VMAXPS    Y5, Y1, Y5
 	VCMPPS    $0x03, Y1, Y1, Y6
@@ -3601,11 +3753,11 @@ loop163:
 	VBLENDVPS Y6, Y4, Y5, Y4
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x20, CX
-	JGE       loop163
+	JGE       loop173
 
-tail164:
+tail174:
 	ADDQ       $0x20, CX
-	JZ         end165
+	JZ         end175
 	MOVQ       CX, DX
 	XORQ       BX, BX
 	TESTQ      DX, DX
@@ -3673,7 +3825,7 @@ tail164:
 	VCMPPS     $0x03, Y4, Y4, Y5
 	VBLENDVPS  Y5, Y4, Y0, Y4
 
-end165:
+end175:
 	VMAXPS       Y3, Y1, Y0
 	VCMPPS       $0x03, Y1, Y1, Y3
 	VBLENDVPS    Y3, Y1, Y0, Y1
@@ -3710,9 +3862,9 @@ TEXT ·minOfAVX2(SB), $0-20
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	SUBQ    $0x20, CX
-	JLT     tail167
+	JLT     tail177
 
-loop166:
+loop176:
 	VMOVUPS   (AX), Y5
 	VMINPS    Y5, Y1, Y5
 	VCMPPS    $0x03, Y1, Y1, Y6
@@ -3731,11 +3883,11 @@ loop166:
 	VBLENDVPS Y6, Y4, Y5, Y4
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x20, CX
-	JGE       loop166
+	JGE       loop176
 
-tail167:
+tail177:
 	ADDQ       $0x20, CX
-	JZ         end168
+	JZ         end178
 	MOVQ       CX, DX
 	XORQ       BX, BX
 	TESTQ      DX, DX
@@ -3803,7 +3955,7 @@ tail167:
 	VCMPPS     $0x03, Y4, Y4, Y5
 	VBLENDVPS  Y5, Y4, Y0, Y4
 
-end168:
+end178:
 	VMINPS       Y3, Y1, Y0
 	VCMPPS       $0x03, Y1, Y1, Y3
 	VBLENDVPS    Y3, Y1, Y0, Y1
@@ -3829,9 +3981,9 @@ end168:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX2(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int, scale float32)
-// Requires: AVX, AVX2, CMOV, FMA3, SSE
-TEXT ·softmaxRowsAVX2(SB), $0-68
+// func softmaxRowsAVX2(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softmaxRowsAVX2(SB), $0-64
 	MOVQ    x+8(FP), AX
 	MOVQ    most+16(FP), CX
 	MOVQ    sums+24(FP), DX
@@ -3840,7 +3992,6 @@ TEXT ·softmaxRowsAVX2(SB), $0-68
 	MOVQ    xStep+56(FP), DI
 	MOVQ    dst+0(FP), R8
 	MOVQ    dstStep+48(FP), R9
-	MOVSS   scale+64(FP), X0
 	MOVQ    SI, R10
 	ANDQ    $0x0f, R10
 	SUBQ    R10, SI
@@ -3854,7 +4005,7 @@ TEXT ·softmaxRowsAVX2(SB), $0-68
 	LEAQ    masks8AVX2<>+0(SB), R12
 	MOVQ    $0x00000008, R13
 	SUBQ    R11, R13
-	VMOVDQU (R12)(R13*4), Y1
+	VMOVDQU (R12)(R13*4), Y0
 	MOVQ    R10, R11
 	SUBQ    $0x08, R11
 	XORQ    R12, R12
@@ -3866,142 +4017,56 @@ TEXT ·softmaxRowsAVX2(SB), $0-68
 	LEAQ    masks8AVX2<>+0(SB), R12
 	MOVQ    $0x00000008, R13
 	SUBQ    R11, R13
-	VMOVDQU (R12)(R13*4), Y2
+	VMOVDQU (R12)(R13*4), Y1
 
-row169:
+row179:
+	VMOVUPS constff800000AVX2<>+0(SB), Y2
 	VMOVUPS constff800000AVX2<>+0(SB), Y3
-	VMOVUPS constff800000AVX2<>+0(SB), Y4
 	XORQ    R11, R11
 
-group170:
+group180:
 	CMPQ    R11, SI
-	JGE     whole171
-	VMOVUPS (AX)(R11*4), Y5
-	VMAXPS  Y3, Y5, Y3
-	VMOVUPS 32(AX)(R11*4), Y5
-	VMAXPS  Y4, Y5, Y4
+	JGE     whole181
+	VMOVUPS (AX)(R11*4), Y4
+	VMAXPS  Y2, Y4, Y2
+	VMOVUPS 32(AX)(R11*4), Y4
+	VMAXPS  Y3, Y4, Y3
 	ADDQ    $0x10, R11
-	JMP     group170
+	JMP     group180
 
-whole171:
+whole181:
 	TESTQ      R10, R10
-	JZ         rowend172
-	VMASKMOVPS (AX)(R11*4), Y1, Y5
-	VMOVUPS    constff800000AVX2<>+0(SB), Y6
-	VBLENDVPS  Y1, Y5, Y6, Y5
-	VMAXPS     Y3, Y5, Y3
-	VMASKMOVPS 32(AX)(R11*4), Y2, Y5
-	VMOVUPS    constff800000AVX2<>+0(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMAXPS     Y4, Y5, Y4
+	JZ         rowend182
+	VMASKMOVPS (AX)(R11*4), Y0, Y4
+	VMOVUPS    constff800000AVX2<>+0(SB), Y5
+	VBLENDVPS  Y0, Y4, Y5, Y4
+	VMAXPS     Y2, Y4, Y2
+	VMASKMOVPS 32(AX)(R11*4), Y1, Y4
+	VMOVUPS    constff800000AVX2<>+0(SB), Y5
+	VBLENDVPS  Y1, Y4, Y5, Y4
+	VMAXPS     Y3, Y4, Y3
 
-rowend172:
-	VMAXPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VMAXPS       X4, X3, X4
-	VPSHUFD      $0x0e, X4, X3
-	VMAXPS       X3, X4, X4
-	VPSHUFD      $0x01, X4, X3
-	VMAXPS       X3, X4, X4
-	VMOVSS       X4, (CX)
-	VBROADCASTSS (CX), Y3
+rowend182:
+	VMAXPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMAXPS       X3, X2, X3
+	VPSHUFD      $0x0e, X3, X2
+	VMAXPS       X2, X3, X3
+	VPSHUFD      $0x01, X3, X2
+	VMAXPS       X2, X3, X3
+	VMOVSS       X3, (CX)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      const00000000AVX2<>+0(SB), Y3
 	VMOVUPS      const00000000AVX2<>+0(SB), Y4
-	VMOVUPS      const00000000AVX2<>+0(SB), Y5
 	XORQ         R11, R11
 
-group173:
+group183:
 	CMPQ         R11, SI
-	JGE          whole174
-	VMOVUPS      (AX)(R11*4), Y6
-	VSUBPS       Y3, Y6, Y6
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y7
-	VMAXPS       Y6, Y7, Y7
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y8
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y7, Y8
-	VSUBPS       const4b400000AVX2<>+0(SB), Y8, Y9
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y9, Y7
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y9, Y7
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       const3f800000AVX2<>+0(SB), Y8, Y8
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y9
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VMOVUPS      Y7, Y7
-	VFMADD231PS  Y9, Y10, Y7
-	VADDPS       const3f800000AVX2<>+0(SB), Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VMOVUPS      Y6, (R8)(R11*4)
-	VADDPS       Y6, Y4, Y4
-	VMOVUPS      32(AX)(R11*4), Y6
-	VSUBPS       Y3, Y6, Y6
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y7
-	VMAXPS       Y6, Y7, Y7
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y8
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y7, Y8
-	VSUBPS       const4b400000AVX2<>+0(SB), Y8, Y9
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y9, Y7
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y9, Y7
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       const3f800000AVX2<>+0(SB), Y8, Y8
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y9
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VMOVUPS      Y7, Y7
-	VFMADD231PS  Y9, Y10, Y7
-	VADDPS       const3f800000AVX2<>+0(SB), Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VMOVUPS      Y6, 32(R8)(R11*4)
-	VADDPS       Y6, Y5, Y5
-	ADDQ         $0x10, R11
-	JMP          group173
-
-whole174:
-	TESTQ        R10, R10
-	JZ           rowend175
-	VMASKMOVPS   (AX)(R11*4), Y1, Y6
-	VSUBPS       Y3, Y6, Y6
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y7
-	VMAXPS       Y6, Y7, Y7
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y8
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y7, Y8
-	VSUBPS       const4b400000AVX2<>+0(SB), Y8, Y9
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y9, Y7
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y9, Y7
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       const3f800000AVX2<>+0(SB), Y8, Y8
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y9
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VMOVUPS      Y7, Y7
-	VFMADD231PS  Y9, Y10, Y7
-	VADDPS       const3f800000AVX2<>+0(SB), Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VMASKMOVPS   Y6, Y1, (R8)(R11*4)
-	VXORPS       Y7, Y7, Y7
-	VBLENDVPS    Y1, Y6, Y7, Y6
-	VADDPS       Y6, Y4, Y4
-	VMASKMOVPS   32(AX)(R11*4), Y2, Y6
-	VSUBPS       Y3, Y6, Y3
+	JGE          whole184
+	VMOVUPS      (AX)(R11*4), Y5
+	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
-	VMAXPS       Y3, Y6, Y6
+	VMAXPS       Y5, Y6, Y6
 	VMOVUPS      const4b400000AVX2<>+0(SB), Y7
 	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y6, Y7
 	VSUBPS       const4b400000AVX2<>+0(SB), Y7, Y8
@@ -4020,55 +4085,142 @@ whole174:
 	VFMADD231PS  Y8, Y9, Y6
 	VADDPS       const3f800000AVX2<>+0(SB), Y6, Y6
 	VMULPS       Y7, Y6, Y6
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y3, Y3
-	VPAND        Y6, Y3, Y3
-	VMASKMOVPS   Y3, Y2, 32(R8)(R11*4)
-	VXORPS       Y6, Y6, Y6
-	VBLENDVPS    Y2, Y3, Y6, Y3
-	VADDPS       Y3, Y5, Y5
+	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VMOVUPS      Y5, (R8)(R11*4)
+	VADDPS       Y5, Y3, Y3
+	VMOVUPS      32(AX)(R11*4), Y5
+	VSUBPS       Y2, Y5, Y5
+	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
+	VMAXPS       Y5, Y6, Y6
+	VMOVUPS      const4b400000AVX2<>+0(SB), Y7
+	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y6, Y7
+	VSUBPS       const4b400000AVX2<>+0(SB), Y7, Y8
+	VMOVUPS      Y6, Y6
+	VFNMADD231PS const3f318000AVX2<>+0(SB), Y8, Y6
+	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y8, Y6
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       const3f800000AVX2<>+0(SB), Y7, Y7
+	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y8
+	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y6, Y8
+	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y6, Y8
+	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y6, Y8
+	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y6, Y8
+	VMULPS       Y6, Y6, Y9
+	VMOVUPS      Y6, Y6
+	VFMADD231PS  Y8, Y9, Y6
+	VADDPS       const3f800000AVX2<>+0(SB), Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VMOVUPS      Y5, 32(R8)(R11*4)
+	VADDPS       Y5, Y4, Y4
+	ADDQ         $0x10, R11
+	JMP          group183
 
-rowend175:
-	VADDPS       Y5, Y4, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X4
-	VPSHUFD      $0x0e, X4, X3
-	VADDPS       X3, X4, X4
-	VPSHUFD      $0x01, X4, X3
-	VADDPS       X3, X4, X4
-	VMOVSS       X4, (DX)
-	VDIVSS       X4, X0, X3
-	VBROADCASTSS X3, Y3
+whole184:
+	TESTQ        R10, R10
+	JZ           rowend185
+	VMASKMOVPS   (AX)(R11*4), Y0, Y5
+	VSUBPS       Y2, Y5, Y5
+	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
+	VMAXPS       Y5, Y6, Y6
+	VMOVUPS      const4b400000AVX2<>+0(SB), Y7
+	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y6, Y7
+	VSUBPS       const4b400000AVX2<>+0(SB), Y7, Y8
+	VMOVUPS      Y6, Y6
+	VFNMADD231PS const3f318000AVX2<>+0(SB), Y8, Y6
+	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y8, Y6
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       const3f800000AVX2<>+0(SB), Y7, Y7
+	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y8
+	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y6, Y8
+	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y6, Y8
+	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y6, Y8
+	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y6, Y8
+	VMULPS       Y6, Y6, Y9
+	VMOVUPS      Y6, Y6
+	VFMADD231PS  Y8, Y9, Y6
+	VADDPS       const3f800000AVX2<>+0(SB), Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VMASKMOVPS   Y5, Y0, (R8)(R11*4)
+	VXORPS       Y6, Y6, Y6
+	VBLENDVPS    Y0, Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VMASKMOVPS   32(AX)(R11*4), Y1, Y5
+	VSUBPS       Y2, Y5, Y2
+	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y5
+	VMOVUPS      const4b400000AVX2<>+0(SB), Y6
+	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y5, Y6
+	VSUBPS       const4b400000AVX2<>+0(SB), Y6, Y7
+	VMOVUPS      Y5, Y5
+	VFNMADD231PS const3f318000AVX2<>+0(SB), Y7, Y5
+	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y7, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       const3f800000AVX2<>+0(SB), Y6, Y6
+	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y7
+	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y5, Y7
+	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y5, Y7
+	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y5, Y7
+	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VMOVUPS      Y5, Y5
+	VFMADD231PS  Y7, Y8, Y5
+	VADDPS       const3f800000AVX2<>+0(SB), Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y2, Y2
+	VPAND        Y5, Y2, Y2
+	VMASKMOVPS   Y2, Y1, 32(R8)(R11*4)
+	VXORPS       Y5, Y5, Y5
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VADDPS       Y2, Y4, Y4
+
+rowend185:
+	VADDPS       Y4, Y3, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VPSHUFD      $0x0e, X3, X2
+	VADDPS       X2, X3, X3
+	VPSHUFD      $0x01, X3, X2
+	VADDPS       X2, X3, X3
+	VMOVSS       X3, (DX)
+	VMOVSS       const3f800000AVX2<>+0(SB), X2
+	VDIVSS       X3, X2, X2
+	VBROADCASTSS X2, Y2
 	XORQ         R11, R11
 
-group176:
+group186:
 	CMPQ    R11, SI
-	JGE     whole177
-	VMOVUPS (R8)(R11*4), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, (R8)(R11*4)
-	VMOVUPS 32(R8)(R11*4), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, 32(R8)(R11*4)
+	JGE     whole187
+	VMOVUPS (R8)(R11*4), Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (R8)(R11*4)
+	VMOVUPS 32(R8)(R11*4), Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, 32(R8)(R11*4)
 	ADDQ    $0x10, R11
-	JMP     group176
+	JMP     group186
 
-whole177:
+whole187:
 	TESTQ      R10, R10
-	JZ         rowend178
-	VMASKMOVPS (R8)(R11*4), Y1, Y4
-	VMULPS     Y3, Y4, Y4
-	VMASKMOVPS Y4, Y1, (R8)(R11*4)
-	VMASKMOVPS 32(R8)(R11*4), Y2, Y4
-	VMULPS     Y3, Y4, Y3
-	VMASKMOVPS Y3, Y2, 32(R8)(R11*4)
+	JZ         rowend188
+	VMASKMOVPS (R8)(R11*4), Y0, Y3
+	VMULPS     Y2, Y3, Y3
+	VMASKMOVPS Y3, Y0, (R8)(R11*4)
+	VMASKMOVPS 32(R8)(R11*4), Y1, Y3
+	VMULPS     Y2, Y3, Y2
+	VMASKMOVPS Y2, Y1, 32(R8)(R11*4)
 
-rowend178:
+rowend188:
 	ADDQ R9, R8
 	ADDQ DI, AX
 	ADDQ $0x04, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row169
+	JNZ  row179
 	VZEROUPPER
 	RET
 
@@ -4108,24 +4260,24 @@ TEXT ·rowStatsAVX2(SB), $0-48
 	SUBQ    R9, R11
 	VMOVDQU (R10)(R11*4), Y1
 
-row179:
+row189:
 	VMOVUPS constff800000AVX2<>+0(SB), Y2
 	VMOVUPS constff800000AVX2<>+0(SB), Y3
 	XORQ    R9, R9
 
-group180:
+group190:
 	CMPQ    R9, SI
-	JGE     whole181
+	JGE     whole191
 	VMOVUPS (AX)(R9*4), Y4
 	VMAXPS  Y2, Y4, Y2
 	VMOVUPS 32(AX)(R9*4), Y4
 	VMAXPS  Y3, Y4, Y3
 	ADDQ    $0x10, R9
-	JMP     group180
+	JMP     group190
 
-whole181:
+whole191:
 	TESTQ      R8, R8
-	JZ         rowend182
+	JZ         rowend192
 	VMASKMOVPS (AX)(R9*4), Y0, Y4
 	VMOVUPS    constff800000AVX2<>+0(SB), Y5
 	VBLENDVPS  Y0, Y4, Y5, Y4
@@ -4135,7 +4287,7 @@ whole181:
 	VBLENDVPS  Y1, Y4, Y5, Y4
 	VMAXPS     Y3, Y4, Y3
 
-rowend182:
+rowend192:
 	VMAXPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VMAXPS       X3, X2, X3
@@ -4149,9 +4301,9 @@ rowend182:
 	VMOVUPS      const00000000AVX2<>+0(SB), Y4
 	XORQ         R9, R9
 
-group183:
+group193:
 	CMPQ         R9, SI
-	JGE          whole184
+	JGE          whole194
 	VMOVUPS      (AX)(R9*4), Y5
 	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
@@ -4203,11 +4355,11 @@ group183:
 	VPAND        Y6, Y5, Y5
 	VADDPS       Y5, Y4, Y4
 	ADDQ         $0x10, R9
-	JMP          group183
+	JMP          group193
 
-whole184:
+whole194:
 	TESTQ        R8, R8
-	JZ           rowend185
+	JZ           rowend195
 	VMASKMOVPS   (AX)(R9*4), Y0, Y5
 	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
@@ -4263,7 +4415,7 @@ whole184:
 	VBLENDVPS    Y1, Y2, Y5, Y2
 	VADDPS       Y2, Y4, Y4
 
-rowend185:
+rowend195:
 	VADDPS       Y4, Y3, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X3
@@ -4276,7 +4428,7 @@ rowend185:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, DX
 	DECQ         BX
-	JNZ          row179
+	JNZ          row189
 	VZEROUPPER
 	RET
 
@@ -4289,9 +4441,9 @@ TEXT ·colSumsAVX2(SB), $0-40
 	MOVQ cols+24(FP), BX
 	MOVQ xStep+32(FP), SI
 	SUBQ $0x00000040, BX
-	JLT  done187
+	JLT  done197
 
-cols186:
+cols196:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -4303,7 +4455,7 @@ cols186:
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down188:
+down198:
 	VADDPS  (DI), Y0, Y0
 	VADDPS  32(DI), Y1, Y1
 	VADDPS  64(DI), Y2, Y2
@@ -4314,7 +4466,7 @@ down188:
 	VADDPS  224(DI), Y7, Y7
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down188
+	JNZ     down198
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -4326,33 +4478,33 @@ down188:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	SUBQ    $0x00000040, BX
-	JGE     cols186
+	JGE     cols196
 
-done187:
+done197:
 	ADDQ $0x00000040, BX
 	SUBQ $0x00000008, BX
-	JLT  done190
+	JLT  done200
 
-cols189:
+cols199:
 	VMOVUPS (AX), Y0
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down191:
+down201:
 	VADDPS  (DI), Y0, Y0
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down191
+	JNZ     down201
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	SUBQ    $0x00000008, BX
-	JGE     cols189
+	JGE     cols199
 
-done190:
+done200:
 	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
-	JZ         end192
+	JZ         end202
 	LEAQ       masks8AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       BX, R8
@@ -4360,17 +4512,17 @@ done190:
 	VMASKMOVPS (AX), Y0, Y1
 	MOVQ       CX, BX
 
-down193:
+down203:
 	VMASKMOVPS (BX), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	ADDQ       SI, BX
 	DECQ       DX
-	JNZ        down193
+	JNZ        down203
 	VMASKMOVPS Y1, Y0, (AX)
 	ADDQ       $0x00000020, AX
 	ADDQ       $0x00000020, CX
 
-end192:
+end202:
 	VZEROUPPER
 	RET
 
@@ -4383,7 +4535,7 @@ TEXT ·transpose8(SB), $0-40
 	MOVQ srcStep+24(FP), BX
 	MOVQ cols+32(FP), SI
 
-loop194:
+loop204:
 	MOVQ       DX, DI
 	VMOVUPS    (DI), Y0
 	ADDQ       BX, DI
@@ -4443,7 +4595,7 @@ loop194:
 	ADDQ       CX, AX
 	ADDQ       $0x20, DX
 	SUBQ       $0x08, SI
-	JNZ        loop194
+	JNZ        loop204
 	VZEROUPPER
 	RET
 
@@ -4454,7 +4606,7 @@ TEXT ·toBF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop195:
+loop205:
 	VMOVUPS      (CX), Y0
 	VPSRLD       $0x10, Y0, Y1
 	VPAND        const00000001AVX2<>+0(SB), Y1, Y1
@@ -4471,7 +4623,7 @@ loop195:
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000010, AX
 	SUBQ         $0x08, DX
-	JNZ          loop195
+	JNZ          loop205
 	VZEROUPPER
 	RET
 
@@ -4512,14 +4664,14 @@ TEXT ·fromBF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop196:
+loop206:
 	VPMOVZXWD (CX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop196
+	JNZ       loop206
 	VZEROUPPER
 	RET
 
@@ -4530,13 +4682,13 @@ TEXT ·toF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop197:
+loop207:
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000010, AX
 	SUBQ      $0x08, DX
-	JNZ       loop197
+	JNZ       loop207
 	VZEROUPPER
 	RET
 
@@ -4547,13 +4699,13 @@ TEXT ·fromF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop198:
+loop208:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop198
+	JNZ       loop208
 	VZEROUPPER
 	RET
 
@@ -4565,7 +4717,7 @@ TEXT ·toI8AVX2(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS scale+24(FP), Y0
 
-loop199:
+loop209:
 	VMOVUPS      (CX), Y1
 	VMULPS       Y0, Y1, Y1
 	VCMPPS       $0x00, Y1, Y1, Y2
@@ -4580,7 +4732,7 @@ loop199:
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000008, AX
 	SUBQ         $0x08, DX
-	JNZ          loop199
+	JNZ          loop209
 	VZEROUPPER
 	RET
 
@@ -4612,7 +4764,7 @@ TEXT ·fromI8AVX2(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS scale+24(FP), Y0
 
-loop200:
+loop210:
 	VPMOVSXBD (CX), Y1
 	VCVTDQ2PS Y1, Y1
 	VMULPS    Y0, Y1, Y1
@@ -4620,7 +4772,7 @@ loop200:
 	ADDQ      $0x00000008, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop200
+	JNZ       loop210
 	VZEROUPPER
 	RET
 
@@ -4632,7 +4784,7 @@ TEXT ·fromU8AVX2(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS scale+24(FP), Y0
 
-loop201:
+loop211:
 	VPMOVZXBD (CX), Y1
 	VCVTDQ2PS Y1, Y1
 	VMULPS    Y0, Y1, Y1
@@ -4640,7 +4792,7 @@ loop201:
 	ADDQ      $0x00000008, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop201
+	JNZ       loop211
 	VZEROUPPER
 	RET
 
@@ -4651,7 +4803,7 @@ TEXT ·toF64AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop202:
+loop212:
 	VCVTPS2PD (CX), Y0
 	VMOVUPS   Y0, (AX)
 	VCVTPS2PD 16(CX), Y0
@@ -4659,7 +4811,7 @@ loop202:
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x08, DX
-	JNZ       loop202
+	JNZ       loop212
 	VZEROUPPER
 	RET
 
@@ -4670,7 +4822,7 @@ TEXT ·fromF64AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop203:
+loop213:
 	VMOVUPS    (CX), Y0
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)
@@ -4680,7 +4832,7 @@ loop203:
 	ADDQ       $0x00000040, CX
 	ADDQ       $0x00000020, AX
 	SUBQ       $0x08, DX
-	JNZ        loop203
+	JNZ        loop213
 	VZEROUPPER
 	RET
 
@@ -4692,7 +4844,7 @@ TEXT ·equalAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop204:
+loop214:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x00, (DX), Y1, Y1
@@ -4705,7 +4857,7 @@ loop204:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop204
+	JNZ          loop214
 	VZEROUPPER
 	RET
 
@@ -4717,7 +4869,7 @@ TEXT ·notEqualAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop205:
+loop215:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x04, (DX), Y1, Y1
@@ -4730,7 +4882,7 @@ loop205:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop205
+	JNZ          loop215
 	VZEROUPPER
 	RET
 
@@ -4742,7 +4894,7 @@ TEXT ·lessAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop206:
+loop216:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x11, (DX), Y1, Y1
@@ -4755,7 +4907,7 @@ loop206:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop206
+	JNZ          loop216
 	VZEROUPPER
 	RET
 
@@ -4767,7 +4919,7 @@ TEXT ·lessEqualAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop207:
+loop217:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x12, (DX), Y1, Y1
@@ -4780,7 +4932,7 @@ loop207:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop207
+	JNZ          loop217
 	VZEROUPPER
 	RET
 
@@ -4793,7 +4945,7 @@ TEXT ·selectBytesAVX2(SB), $0-40
 	MOVQ y+24(FP), BX
 	MOVQ n+32(FP), SI
 
-loop208:
+loop218:
 	VPMOVZXBD (CX), Y0
 	VCVTDQ2PS Y0, Y0
 	VMOVUPS   (DX), Y1
@@ -4806,6 +4958,6 @@ loop208:
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x08, CX
 	SUBQ      $0x08, SI
-	JNZ       loop208
+	JNZ       loop218
 	VZEROUPPER
 	RET

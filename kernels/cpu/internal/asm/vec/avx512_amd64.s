@@ -3558,6 +3558,164 @@ DATA const3ecc422aAVX512<>+56(SB)/4, $0x3ecc422a
 DATA const3ecc422aAVX512<>+60(SB)/4, $0x3ecc422a
 GLOBL const3ecc422aAVX512<>(SB), RODATA|NOPTR, $64
 
+// func selectLessAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·selectLessAVX512(SB), $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	SUBQ $0x20, DI
+	JLT  done138
+
+loop137:
+	VMOVUPS (CX), Z0
+	VMOVUPS (DX), Z1
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VCMPPS  $0x11, Z1, Z0, K1
+	VMOVAPS Z3, Z0
+	VMOVAPS Z2, K1, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(CX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 64(BX), Z2
+	VMOVUPS 64(SI), Z3
+	VCMPPS  $0x11, Z1, Z0, K1
+	VMOVAPS Z3, Z0
+	VMOVAPS Z2, K1, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x20, DI
+	JGE     loop137
+
+done138:
+	ADDQ $0x20, DI
+	SUBQ $0x10, DI
+	JLT  done140
+
+loop139:
+	VMOVUPS (CX), Z0
+	VMOVUPS (DX), Z1
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VCMPPS  $0x11, Z1, Z0, K1
+	VMOVAPS Z3, Z0
+	VMOVAPS Z2, K1, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x10, DI
+	JGE     loop139
+
+done140:
+	ADDQ      $0x10, DI
+	TESTQ     DI, DI
+	JZ        end141
+	MOVQ      $-1, R8
+	BZHIQ     DI, R8, R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z (DX), K1, Z1
+	VMOVUPS.Z (BX), K1, Z2
+	VMOVUPS.Z (SI), K1, Z3
+	VCMPPS    $0x11, Z1, Z0, K2
+	VMOVAPS   Z3, Z0
+	VMOVAPS   Z2, K2, Z0
+	VMOVUPS   Z0, K1, (AX)
+
+end141:
+	VZEROUPPER
+	RET
+
+// func selectLessEqualAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·selectLessEqualAVX512(SB), $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	SUBQ $0x20, DI
+	JLT  done143
+
+loop142:
+	VMOVUPS (CX), Z0
+	VMOVUPS (DX), Z1
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VCMPPS  $0x12, Z1, Z0, K1
+	VMOVAPS Z3, Z0
+	VMOVAPS Z2, K1, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(CX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 64(BX), Z2
+	VMOVUPS 64(SI), Z3
+	VCMPPS  $0x12, Z1, Z0, K1
+	VMOVAPS Z3, Z0
+	VMOVAPS Z2, K1, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x20, DI
+	JGE     loop142
+
+done143:
+	ADDQ $0x20, DI
+	SUBQ $0x10, DI
+	JLT  done145
+
+loop144:
+	VMOVUPS (CX), Z0
+	VMOVUPS (DX), Z1
+	VMOVUPS (BX), Z2
+	VMOVUPS (SI), Z3
+	VCMPPS  $0x12, Z1, Z0, K1
+	VMOVAPS Z3, Z0
+	VMOVAPS Z2, K1, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x10, DI
+	JGE     loop144
+
+done145:
+	ADDQ      $0x10, DI
+	TESTQ     DI, DI
+	JZ        end146
+	MOVQ      $-1, R8
+	BZHIQ     DI, R8, R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS.Z (DX), K1, Z1
+	VMOVUPS.Z (BX), K1, Z2
+	VMOVUPS.Z (SI), K1, Z3
+	VCMPPS    $0x12, Z1, Z0, K2
+	VMOVAPS   Z3, Z0
+	VMOVAPS   Z2, K2, Z0
+	VMOVUPS   Z0, K1, (AX)
+
+end146:
+	VZEROUPPER
+	RET
+
 // func fmaAVX512(dst *float32, x *float32, y *float32, z *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·fmaAVX512(SB), $0-40
@@ -3567,9 +3725,9 @@ TEXT ·fmaAVX512(SB), $0-40
 	MOVQ z+24(FP), BX
 	MOVQ n+32(FP), SI
 	SUBQ $0x40, SI
-	JLT  done138
+	JLT  done148
 
-loop137:
+loop147:
 	VMOVUPS     (CX), Z0
 	VMOVUPS     (DX), Z1
 	VMOVUPS     (BX), Z2
@@ -3599,14 +3757,14 @@ loop137:
 	ADDQ        $0x00000100, DX
 	ADDQ        $0x00000100, BX
 	SUBQ        $0x40, SI
-	JGE         loop137
+	JGE         loop147
 
-done138:
+done148:
 	ADDQ $0x40, SI
 	SUBQ $0x10, SI
-	JLT  done140
+	JLT  done150
 
-loop139:
+loop149:
 	VMOVUPS     (CX), Z0
 	VMOVUPS     (DX), Z1
 	VMOVUPS     (BX), Z2
@@ -3618,12 +3776,12 @@ loop139:
 	ADDQ        $0x00000040, DX
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x10, SI
-	JGE         loop139
+	JGE         loop149
 
-done140:
+done150:
 	ADDQ        $0x10, SI
 	TESTQ       SI, SI
-	JZ          end141
+	JZ          end151
 	MOVQ        $-1, DI
 	BZHIQ       SI, DI, DI
 	KMOVW       DI, K1
@@ -3634,7 +3792,7 @@ done140:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (AX)
 
-end141:
+end151:
 	VZEROUPPER
 	RET
 
@@ -3646,9 +3804,9 @@ TEXT ·axpyAVX512(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS a+24(FP), Z0
 	SUBQ         $0x40, DX
-	JLT          done143
+	JLT          done153
 
-loop142:
+loop152:
 	VMOVUPS     (AX), Z1
 	VMOVUPS     (CX), Z2
 	VMOVUPS     Z1, Z1
@@ -3672,14 +3830,14 @@ loop142:
 	ADDQ        $0x00000100, AX
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x40, DX
-	JGE         loop142
+	JGE         loop152
 
-done143:
+done153:
 	ADDQ $0x40, DX
 	SUBQ $0x10, DX
-	JLT  done145
+	JLT  done155
 
-loop144:
+loop154:
 	VMOVUPS     (AX), Z1
 	VMOVUPS     (CX), Z2
 	VMOVUPS     Z1, Z1
@@ -3688,12 +3846,12 @@ loop144:
 	ADDQ        $0x00000040, AX
 	ADDQ        $0x00000040, CX
 	SUBQ        $0x10, DX
-	JGE         loop144
+	JGE         loop154
 
-done145:
+done155:
 	ADDQ        $0x10, DX
 	TESTQ       DX, DX
-	JZ          end146
+	JZ          end156
 	MOVQ        $-1, BX
 	BZHIQ       DX, BX, BX
 	KMOVW       BX, K1
@@ -3703,7 +3861,7 @@ done145:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)
 
-end146:
+end156:
 	VZEROUPPER
 	RET
 
@@ -3716,9 +3874,9 @@ TEXT ·scaleShiftAVX512(SB), $0-32
 	VBROADCASTSS a+24(FP), Z0
 	VBROADCASTSS b+28(FP), Z1
 	SUBQ         $0x40, DX
-	JLT          done148
+	JLT          done158
 
-loop147:
+loop157:
 	VMOVUPS     (CX), Z2
 	VMOVUPS     Z1, Z3
 	VFMADD231PS Z0, Z2, Z3
@@ -3738,14 +3896,14 @@ loop147:
 	ADDQ        $0x00000100, AX
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x40, DX
-	JGE         loop147
+	JGE         loop157
 
-done148:
+done158:
 	ADDQ $0x40, DX
 	SUBQ $0x10, DX
-	JLT  done150
+	JLT  done160
 
-loop149:
+loop159:
 	VMOVUPS     (CX), Z2
 	VMOVUPS     Z1, Z3
 	VFMADD231PS Z0, Z2, Z3
@@ -3753,12 +3911,12 @@ loop149:
 	ADDQ        $0x00000040, AX
 	ADDQ        $0x00000040, CX
 	SUBQ        $0x10, DX
-	JGE         loop149
+	JGE         loop159
 
-done150:
+done160:
 	ADDQ        $0x10, DX
 	TESTQ       DX, DX
-	JZ          end151
+	JZ          end161
 	MOVQ        $-1, BX
 	BZHIQ       DX, BX, BX
 	KMOVW       BX, K1
@@ -3767,7 +3925,7 @@ done150:
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)
 
-end151:
+end161:
 	VZEROUPPER
 	RET
 
@@ -3780,9 +3938,9 @@ TEXT ·subTwoAVX512(SB), $0-32
 	VBROADCASTSS a+24(FP), Z0
 	VBROADCASTSS b+28(FP), Z1
 	SUBQ         $0x40, DX
-	JLT          done153
+	JLT          done163
 
-loop152:
+loop162:
 	VMOVUPS (CX), Z2
 	VSUBPS  Z0, Z2, Z2
 	VSUBPS  Z1, Z2, Z2
@@ -3802,14 +3960,14 @@ loop152:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	SUBQ    $0x40, DX
-	JGE     loop152
+	JGE     loop162
 
-done153:
+done163:
 	ADDQ $0x40, DX
 	SUBQ $0x10, DX
-	JLT  done155
+	JLT  done165
 
-loop154:
+loop164:
 	VMOVUPS (CX), Z2
 	VSUBPS  Z0, Z2, Z2
 	VSUBPS  Z1, Z2, Z2
@@ -3817,12 +3975,12 @@ loop154:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
 	SUBQ    $0x10, DX
-	JGE     loop154
+	JGE     loop164
 
-done155:
+done165:
 	ADDQ      $0x10, DX
 	TESTQ     DX, DX
-	JZ        end156
+	JZ        end166
 	MOVQ      $-1, BX
 	BZHIQ     DX, BX, BX
 	KMOVW     BX, K1
@@ -3831,7 +3989,7 @@ done155:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end156:
+end166:
 	VZEROUPPER
 	RET
 
@@ -3844,20 +4002,20 @@ TEXT ·sumAVX512(SB), $0-20
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z0
 	SUBQ    $0x20, CX
-	JLT     tail158
+	JLT     tail168
 
-loop157:
+loop167:
 	VMOVUPS (AX), Z2
 	VADDPS  Z2, Z1, Z1
 	VMOVUPS 64(AX), Z2
 	VADDPS  Z2, Z0, Z0
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop157
+	JGE     loop167
 
-tail158:
+tail168:
 	ADDQ      $0x20, CX
-	JZ        end159
+	JZ        end169
 	MOVQ      CX, DX
 	XORQ      BX, BX
 	TESTQ     DX, DX
@@ -3883,7 +4041,7 @@ tail158:
 	VMOVUPS.Z 64(AX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 
-end159:
+end169:
 	VADDPS        Z0, Z1, Z1
 	VEXTRACTF32X8 $0x01, Z1, Y0
 	VADDPS        Y0, Y1, Y0
@@ -3907,9 +4065,9 @@ TEXT ·dotAVX512(SB), $0-28
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z0
 	SUBQ    $0x20, DX
-	JLT     tail161
+	JLT     tail171
 
-loop160:
+loop170:
 	VMOVUPS     (AX), Z2
 	VMOVUPS     (CX), Z3
 	VFMADD231PS Z2, Z3, Z1
@@ -3919,11 +4077,11 @@ loop160:
 	ADDQ        $0x00000080, AX
 	ADDQ        $0x00000080, CX
 	SUBQ        $0x20, DX
-	JGE         loop160
+	JGE         loop170
 
-tail161:
+tail171:
 	ADDQ        $0x20, DX
-	JZ          end162
+	JZ          end172
 	MOVQ        DX, BX
 	XORQ        SI, SI
 	TESTQ       BX, BX
@@ -3951,7 +4109,7 @@ tail161:
 	VMOVUPS.Z   64(CX), K1, Z3
 	VFMADD231PS Z2, Z3, Z0
 
-end162:
+end172:
 	VADDPS        Z0, Z1, Z1
 	VEXTRACTF32X8 $0x01, Z1, Y0
 	VADDPS        Y0, Y1, Y0
@@ -3974,9 +4132,9 @@ TEXT ·maxOfAVX512(SB), $0-20
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	SUBQ    $0x20, CX
-	JLT     tail164
+	JLT     tail174
 
-loop163:
+loop173:
 	VMOVUPS (AX), Z3
 	VMAXPS  Z3, Z1, Z3
 	VCMPPS  $0x03, Z1, Z1, K1
@@ -3989,11 +4147,11 @@ loop163:
 	VMOVAPS Z3, Z2
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop163
+	JGE     loop173
 
-tail164:
+tail174:
 	ADDQ      $0x20, CX
-	JZ        end165
+	JZ        end175
 	MOVQ      CX, DX
 	XORQ      BX, BX
 	TESTQ     DX, DX
@@ -4029,7 +4187,7 @@ tail164:
 	VMOVAPS   Z2, K1, Z0
 	VMOVAPS   Z0, Z2
 
-end165:
+end175:
 	VMAXPS        Z2, Z1, Z0
 	VCMPPS        $0x03, Z1, Z1, K1
 	VMOVAPS       Z1, K1, Z0
@@ -4063,9 +4221,9 @@ TEXT ·minOfAVX512(SB), $0-20
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	SUBQ    $0x20, CX
-	JLT     tail167
+	JLT     tail177
 
-loop166:
+loop176:
 	VMOVUPS (AX), Z3
 	VMINPS  Z3, Z1, Z3
 	VCMPPS  $0x03, Z1, Z1, K1
@@ -4078,11 +4236,11 @@ loop166:
 	VMOVAPS Z3, Z2
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop166
+	JGE     loop176
 
-tail167:
+tail177:
 	ADDQ      $0x20, CX
-	JZ        end168
+	JZ        end178
 	MOVQ      CX, DX
 	XORQ      BX, BX
 	TESTQ     DX, DX
@@ -4118,7 +4276,7 @@ tail167:
 	VMOVAPS   Z2, K1, Z0
 	VMOVAPS   Z0, Z2
 
-end168:
+end178:
 	VMINPS        Z2, Z1, Z0
 	VCMPPS        $0x03, Z1, Z1, K1
 	VMOVAPS       Z1, K1, Z0
@@ -4143,9 +4301,9 @@ end168:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int, scale float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
-TEXT ·softmaxRowsAVX512(SB), $0-68
+// func softmaxRowsAVX512(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·softmaxRowsAVX512(SB), $0-64
 	MOVQ    x+8(FP), AX
 	MOVQ    most+16(FP), CX
 	MOVQ    sums+24(FP), DX
@@ -4154,7 +4312,6 @@ TEXT ·softmaxRowsAVX512(SB), $0-68
 	MOVQ    xStep+56(FP), DI
 	MOVQ    dst+0(FP), R8
 	MOVQ    dstStep+48(FP), R9
-	MOVSS   scale+64(FP), X0
 	MOVQ    SI, R10
 	ANDQ    $0x0f, R10
 	SUBQ    R10, SI
@@ -4169,80 +4326,48 @@ TEXT ·softmaxRowsAVX512(SB), $0-68
 	BZHIQ   R11, R12, R12
 	KMOVW   R12, K1
 
-row169:
-	VMOVUPS constff800000AVX512<>+0(SB), Z1
+row179:
+	VMOVUPS constff800000AVX512<>+0(SB), Z0
 	XORQ    R11, R11
 
-group170:
+group180:
 	CMPQ    R11, SI
-	JGE     whole171
-	VMOVUPS (AX)(R11*4), Z2
-	VMAXPS  Z1, Z2, Z1
+	JGE     whole181
+	VMOVUPS (AX)(R11*4), Z1
+	VMAXPS  Z0, Z1, Z0
 	ADDQ    $0x10, R11
-	JMP     group170
+	JMP     group180
 
-whole171:
+whole181:
 	TESTQ     R10, R10
-	JZ        rowend172
-	VMOVUPS.Z (AX)(R11*4), K1, Z2
-	VMOVUPS   constff800000AVX512<>+0(SB), Z4
-	VMOVAPS   Z4, Z4
-	VMOVAPS   Z2, K1, Z4
-	VMAXPS    Z1, Z4, Z1
+	JZ        rowend182
+	VMOVUPS.Z (AX)(R11*4), K1, Z1
+	VMOVUPS   constff800000AVX512<>+0(SB), Z3
+	VMOVAPS   Z3, Z3
+	VMOVAPS   Z1, K1, Z3
+	VMAXPS    Z0, Z3, Z0
 
-rowend172:
-	VEXTRACTF32X8 $0x01, Z1, Y2
-	VMAXPS        Y2, Y1, Y1
-	VEXTRACTF128  $0x01, Y1, X2
-	VMAXPS        X2, X1, X2
-	VPSHUFD       $0x0e, X2, X1
-	VMAXPS        X1, X2, X2
-	VPSHUFD       $0x01, X2, X1
-	VMAXPS        X1, X2, X2
-	VMOVSS        X2, (CX)
-	VBROADCASTSS  (CX), Z1
-	VMOVUPS       const00000000AVX512<>+0(SB), Z2
+rowend182:
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X1
+	VPSHUFD       $0x0e, X1, X0
+	VMAXPS        X0, X1, X1
+	VPSHUFD       $0x01, X1, X0
+	VMAXPS        X0, X1, X1
+	VMOVSS        X1, (CX)
+	VBROADCASTSS  (CX), Z0
+	VMOVUPS       const00000000AVX512<>+0(SB), Z1
 	XORQ          R11, R11
 
-group173:
+group183:
 	CMPQ         R11, SI
-	JGE          whole174
-	VMOVUPS      (AX)(R11*4), Z4
-	VSUBPS       Z1, Z4, Z4
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z5
-	VMAXPS       Z4, Z5, Z5
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z6
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z5, Z6
-	VSUBPS       const4b400000AVX512<>+0(SB), Z6, Z7
-	VMOVUPS      Z5, Z5
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z7, Z5
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z7, Z5
-	VPSLLD       $0x17, Z6, Z6
-	VPADDD       const3f800000AVX512<>+0(SB), Z6, Z6
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z7
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z5, Z7
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z5, Z7
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z5, Z7
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z5, Z7
-	VMULPS       Z5, Z5, Z8
-	VMOVUPS      Z5, Z5
-	VFMADD231PS  Z7, Z8, Z5
-	VADDPS       const3f800000AVX512<>+0(SB), Z5, Z5
-	VMULPS       Z6, Z5, Z5
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z4, K2
-	VMOVAPS.Z    Z5, K2, Z4
-	VMOVUPS      Z4, (R8)(R11*4)
-	VADDPS       Z4, Z2, Z2
-	ADDQ         $0x10, R11
-	JMP          group173
-
-whole174:
-	TESTQ        R10, R10
-	JZ           rowend175
-	VMOVUPS.Z    (AX)(R11*4), K1, Z4
-	VSUBPS       Z1, Z4, Z1
+	JGE          whole184
+	VMOVUPS      (AX)(R11*4), Z3
+	VSUBPS       Z0, Z3, Z3
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z4
-	VMAXPS       Z1, Z4, Z4
+	VMAXPS       Z3, Z4, Z4
 	VMOVUPS      const4b400000AVX512<>+0(SB), Z5
 	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z4, Z5
 	VSUBPS       const4b400000AVX512<>+0(SB), Z5, Z6
@@ -4261,51 +4386,84 @@ whole174:
 	VFMADD231PS  Z6, Z7, Z4
 	VADDPS       const3f800000AVX512<>+0(SB), Z4, Z4
 	VMULPS       Z5, Z4, Z4
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z1, K2
-	VMOVAPS.Z    Z4, K2, Z1
-	VMOVUPS      Z1, K1, (R8)(R11*4)
-	VPXORD       Z3, Z3, Z3
-	VMOVAPS      Z3, Z4
-	VMOVAPS      Z1, K1, Z4
-	VADDPS       Z4, Z2, Z2
+	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z3, K2
+	VMOVAPS.Z    Z4, K2, Z3
+	VMOVUPS      Z3, (R8)(R11*4)
+	VADDPS       Z3, Z1, Z1
+	ADDQ         $0x10, R11
+	JMP          group183
 
-rowend175:
-	VEXTRACTF32X8 $0x01, Z2, Y1
-	VADDPS        Y1, Y2, Y1
-	VEXTRACTF128  $0x01, Y1, X2
-	VADDPS        X2, X1, X2
-	VPSHUFD       $0x0e, X2, X1
-	VADDPS        X1, X2, X2
-	VPSHUFD       $0x01, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DX)
-	VDIVSS        X2, X0, X1
-	VBROADCASTSS  X1, Z1
+whole184:
+	TESTQ        R10, R10
+	JZ           rowend185
+	VMOVUPS.Z    (AX)(R11*4), K1, Z3
+	VSUBPS       Z0, Z3, Z0
+	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z3
+	VMAXPS       Z0, Z3, Z3
+	VMOVUPS      const4b400000AVX512<>+0(SB), Z4
+	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z3, Z4
+	VSUBPS       const4b400000AVX512<>+0(SB), Z4, Z5
+	VMOVUPS      Z3, Z3
+	VFNMADD231PS const3f318000AVX512<>+0(SB), Z5, Z3
+	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z5, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const3f800000AVX512<>+0(SB), Z4, Z4
+	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z5
+	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z3, Z5
+	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z3, Z5
+	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z3, Z5
+	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z3, Z5
+	VMULPS       Z3, Z3, Z6
+	VMOVUPS      Z3, Z3
+	VFMADD231PS  Z5, Z6, Z3
+	VADDPS       const3f800000AVX512<>+0(SB), Z3, Z3
+	VMULPS       Z4, Z3, Z3
+	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z0, K2
+	VMOVAPS.Z    Z3, K2, Z0
+	VMOVUPS      Z0, K1, (R8)(R11*4)
+	VPXORD       Z2, Z2, Z2
+	VMOVAPS      Z2, Z3
+	VMOVAPS      Z0, K1, Z3
+	VADDPS       Z3, Z1, Z1
+
+rowend185:
+	VEXTRACTF32X8 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSHUFD       $0x0e, X1, X0
+	VADDPS        X0, X1, X1
+	VPSHUFD       $0x01, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DX)
+	VMOVSS        const3f800000AVX512<>+0(SB), X0
+	VDIVSS        X1, X0, X0
+	VBROADCASTSS  X0, Z0
 	XORQ          R11, R11
 
-group176:
+group186:
 	CMPQ    R11, SI
-	JGE     whole177
-	VMOVUPS (R8)(R11*4), Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (R8)(R11*4)
+	JGE     whole187
+	VMOVUPS (R8)(R11*4), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (R8)(R11*4)
 	ADDQ    $0x10, R11
-	JMP     group176
+	JMP     group186
 
-whole177:
+whole187:
 	TESTQ     R10, R10
-	JZ        rowend178
-	VMOVUPS.Z (R8)(R11*4), K1, Z2
-	VMULPS    Z1, Z2, Z1
-	VMOVUPS   Z1, K1, (R8)(R11*4)
+	JZ        rowend188
+	VMOVUPS.Z (R8)(R11*4), K1, Z1
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (R8)(R11*4)
 
-rowend178:
+rowend188:
 	ADDQ R9, R8
 	ADDQ DI, AX
 	ADDQ $0x04, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row169
+	JNZ  row179
 	VZEROUPPER
 	RET
 
@@ -4332,28 +4490,28 @@ TEXT ·rowStatsAVX512(SB), $0-48
 	BZHIQ   R9, R10, R10
 	KMOVW   R10, K1
 
-row179:
+row189:
 	VMOVUPS constff800000AVX512<>+0(SB), Z0
 	XORQ    R9, R9
 
-group180:
+group190:
 	CMPQ    R9, SI
-	JGE     whole181
+	JGE     whole191
 	VMOVUPS (AX)(R9*4), Z1
 	VMAXPS  Z0, Z1, Z0
 	ADDQ    $0x10, R9
-	JMP     group180
+	JMP     group190
 
-whole181:
+whole191:
 	TESTQ     R8, R8
-	JZ        rowend182
+	JZ        rowend192
 	VMOVUPS.Z (AX)(R9*4), K1, Z1
 	VMOVUPS   constff800000AVX512<>+0(SB), Z3
 	VMOVAPS   Z3, Z3
 	VMOVAPS   Z1, K1, Z3
 	VMAXPS    Z0, Z3, Z0
 
-rowend182:
+rowend192:
 	VEXTRACTF32X8 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4367,9 +4525,9 @@ rowend182:
 	VMOVUPS       const00000000AVX512<>+0(SB), Z1
 	XORQ          R9, R9
 
-group183:
+group193:
 	CMPQ         R9, SI
-	JGE          whole184
+	JGE          whole194
 	VMOVUPS      (AX)(R9*4), Z3
 	VSUBPS       Z0, Z3, Z3
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z4
@@ -4396,11 +4554,11 @@ group183:
 	VMOVAPS.Z    Z4, K2, Z3
 	VADDPS       Z3, Z1, Z1
 	ADDQ         $0x10, R9
-	JMP          group183
+	JMP          group193
 
-whole184:
+whole194:
 	TESTQ        R8, R8
-	JZ           rowend185
+	JZ           rowend195
 	VMOVUPS.Z    (AX)(R9*4), K1, Z3
 	VSUBPS       Z0, Z3, Z0
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z3
@@ -4430,7 +4588,7 @@ whole184:
 	VMOVAPS      Z0, K1, Z3
 	VADDPS       Z3, Z1, Z1
 
-rowend185:
+rowend195:
 	VEXTRACTF32X8 $0x01, Z1, Y0
 	VADDPS        Y0, Y1, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4444,7 +4602,7 @@ rowend185:
 	ADDQ          $0x04, CX
 	ADDQ          $0x04, DX
 	DECQ          BX
-	JNZ           row179
+	JNZ           row189
 	VZEROUPPER
 	RET
 
@@ -4457,9 +4615,9 @@ TEXT ·colSumsAVX512(SB), $0-40
 	MOVQ cols+24(FP), BX
 	MOVQ xStep+32(FP), SI
 	SUBQ $0x00000080, BX
-	JLT  done187
+	JLT  done197
 
-cols186:
+cols196:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -4471,7 +4629,7 @@ cols186:
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down188:
+down198:
 	VADDPS  (DI), Z0, Z0
 	VADDPS  64(DI), Z1, Z1
 	VADDPS  128(DI), Z2, Z2
@@ -4482,7 +4640,7 @@ down188:
 	VADDPS  448(DI), Z7, Z7
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down188
+	JNZ     down198
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -4494,50 +4652,50 @@ down188:
 	ADDQ    $0x00000200, AX
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x00000080, BX
-	JGE     cols186
+	JGE     cols196
 
-done187:
+done197:
 	ADDQ $0x00000080, BX
 	SUBQ $0x00000010, BX
-	JLT  done190
+	JLT  done200
 
-cols189:
+cols199:
 	VMOVUPS (AX), Z0
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down191:
+down201:
 	VADDPS  (DI), Z0, Z0
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down191
+	JNZ     down201
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
 	SUBQ    $0x00000010, BX
-	JGE     cols189
+	JGE     cols199
 
-done190:
+done200:
 	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
-	JZ        end192
+	JZ        end202
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
 	VMOVUPS.Z (AX), K1, Z0
 	MOVQ      CX, BX
 
-down193:
+down203:
 	VMOVUPS.Z (BX), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	ADDQ      SI, BX
 	DECQ      DX
-	JNZ       down193
+	JNZ       down203
 	VMOVUPS   Z0, K1, (AX)
 	ADDQ      $0x00000040, AX
 	ADDQ      $0x00000040, CX
 
-end192:
+end202:
 	VZEROUPPER
 	RET
 
@@ -4548,7 +4706,7 @@ TEXT ·toBF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop194:
+loop204:
 	VMOVUPS (CX), Z0
 	VPSRLD  $0x10, Z0, Z1
 	VPANDD  const00000001AVX512<>+0(SB), Z1, Z1
@@ -4564,7 +4722,7 @@ loop194:
 	ADDQ    $0x00000040, CX
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x10, DX
-	JNZ     loop194
+	JNZ     loop204
 	VZEROUPPER
 	RET
 
@@ -4629,14 +4787,14 @@ TEXT ·fromBF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop195:
+loop205:
 	VPMOVZXWD (CX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop195
+	JNZ       loop205
 	VZEROUPPER
 	RET
 
@@ -4647,13 +4805,13 @@ TEXT ·toF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop196:
+loop206:
 	VMOVUPS   (CX), Z0
 	VCVTPS2PH $0x00, Z0, (AX)
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x10, DX
-	JNZ       loop196
+	JNZ       loop206
 	VZEROUPPER
 	RET
 
@@ -4664,13 +4822,13 @@ TEXT ·fromF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop197:
+loop207:
 	VCVTPH2PS (CX), Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop197
+	JNZ       loop207
 	VZEROUPPER
 	RET
 
@@ -4682,7 +4840,7 @@ TEXT ·toI8AVX512(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS scale+24(FP), Z0
 
-loop198:
+loop208:
 	VMOVUPS   (CX), Z1
 	VMULPS    Z0, Z1, Z1
 	VCMPPS    $0x00, Z1, Z1, K1
@@ -4694,7 +4852,7 @@ loop198:
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000010, AX
 	SUBQ      $0x10, DX
-	JNZ       loop198
+	JNZ       loop208
 	VZEROUPPER
 	RET
 
@@ -4742,7 +4900,7 @@ TEXT ·fromI8AVX512(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS scale+24(FP), Z0
 
-loop199:
+loop209:
 	VPMOVSXBD (CX), Z1
 	VCVTDQ2PS Z1, Z1
 	VMULPS    Z0, Z1, Z1
@@ -4750,7 +4908,7 @@ loop199:
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop199
+	JNZ       loop209
 	VZEROUPPER
 	RET
 
@@ -4762,7 +4920,7 @@ TEXT ·fromU8AVX512(SB), $0-28
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS scale+24(FP), Z0
 
-loop200:
+loop210:
 	VPMOVZXBD (CX), Z1
 	VCVTDQ2PS Z1, Z1
 	VMULPS    Z0, Z1, Z1
@@ -4770,7 +4928,7 @@ loop200:
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop200
+	JNZ       loop210
 	VZEROUPPER
 	RET
 
@@ -4781,7 +4939,7 @@ TEXT ·toF64AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop201:
+loop211:
 	VCVTPS2PD (CX), Z0
 	VMOVUPS   Z0, (AX)
 	VCVTPS2PD 32(CX), Z0
@@ -4789,7 +4947,7 @@ loop201:
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x10, DX
-	JNZ       loop201
+	JNZ       loop211
 	VZEROUPPER
 	RET
 
@@ -4800,7 +4958,7 @@ TEXT ·fromF64AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop202:
+loop212:
 	VMOVUPS   (CX), Z0
 	VCVTPD2PS Z0, Y0
 	VMOVUPS   Y0, (AX)
@@ -4810,7 +4968,7 @@ loop202:
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop202
+	JNZ       loop212
 	VZEROUPPER
 	RET
 
@@ -4822,7 +4980,7 @@ TEXT ·equalAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop203:
+loop213:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x00, (DX), Z1, K1
@@ -4832,7 +4990,7 @@ loop203:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop203
+	JNZ       loop213
 	VZEROUPPER
 	RET
 
@@ -4844,7 +5002,7 @@ TEXT ·notEqualAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop204:
+loop214:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x04, (DX), Z1, K1
@@ -4854,7 +5012,7 @@ loop204:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop204
+	JNZ       loop214
 	VZEROUPPER
 	RET
 
@@ -4866,7 +5024,7 @@ TEXT ·lessAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop205:
+loop215:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x11, (DX), Z1, K1
@@ -4876,7 +5034,7 @@ loop205:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop205
+	JNZ       loop215
 	VZEROUPPER
 	RET
 
@@ -4888,7 +5046,7 @@ TEXT ·lessEqualAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop206:
+loop216:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x12, (DX), Z1, K1
@@ -4898,7 +5056,7 @@ loop206:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop206
+	JNZ       loop216
 	VZEROUPPER
 	RET
 
@@ -4911,7 +5069,7 @@ TEXT ·selectBytesAVX512(SB), $0-40
 	MOVQ y+24(FP), BX
 	MOVQ n+32(FP), SI
 
-loop207:
+loop217:
 	VPMOVZXBD (CX), Z0
 	VCVTDQ2PS Z0, Z0
 	VMOVUPS   (DX), Z1
@@ -4925,6 +5083,6 @@ loop207:
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x10, CX
 	SUBQ      $0x10, SI
-	JNZ       loop207
+	JNZ       loop217
 	VZEROUPPER
 	RET

@@ -46,6 +46,17 @@ func vectorTernary(f func(dst, x, y, z *float32, n int)) Ternary {
 	}
 }
 
+func vectorChoice(f func(dst, x, y, a, b *float32, n int)) func(dst, x, y, a, b []float32) {
+	return func(dst, x, y, a, b []float32) {
+		n := len(dst)
+		x, y, a, b = x[:n], y[:n], a[:n], b[:n]
+		for i := 0; i < n; i += mapChunk {
+			preempt.Point()
+			f(&dst[i], &x[i], &y[i], &a[i], &b[i], min(n-i, mapChunk))
+		}
+	}
+}
+
 func vectorScalar(f func(dst, x *float32, n int, s float32)) Scalar {
 	return func(dst, x []float32, s float32) {
 		x = x[:len(dst)]
@@ -156,12 +167,12 @@ func vectorSelect(f func(dst *float32, cond *uint8, x, y *float32, n int), rest 
 	}
 }
 
-func vectorSoftmax(f func(dst, x, most, sums *float32, rows, cols, dstStep, xStep int, scale float32)) func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int, scale float32) {
-	return func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int, scale float32) {
+func vectorSoftmax(f func(dst, x, most, sums *float32, rows, cols, dstStep, xStep int)) func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int) {
+	return func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int) {
 		step := max(1, mapChunk/cols)
 		for i := 0; i < rows; i += step {
 			preempt.Point()
-			f(&dst[i*dstLD], &x[i*xLD], &most[i], &sums[i], min(step, rows-i), cols, 4*dstLD, 4*xLD, scale)
+			f(&dst[i*dstLD], &x[i*xLD], &most[i], &sums[i], min(step, rows-i), cols, 4*dstLD, 4*xLD)
 		}
 	}
 }

@@ -45,6 +45,7 @@ type Kernels struct {
 
 	Equal, NotEqual, Less, LessEqual Compare // 1 or 0
 	Select                           func(dst []float32, cond []uint8, x, y []float32)
+	SelectLess, SelectLessEqual      func(dst, x, y, a, b []float32) // a where x < y (x <= y), else b
 
 	ToBF16   func(dst []uint16, x []float32) // to nearest even
 	FromBF16 func(dst []float32, x []uint16)
@@ -57,7 +58,7 @@ type Kernels struct {
 	DequantizeI8 func(dst []float32, x []int8, scale float32)
 	FromU8       func(dst []float32, x []uint8, scale float32)
 
-	softmaxRows func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int, scale float32)
+	softmaxRows func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int)
 	rowStats    func(x, most, sums []float32, rows, cols, xLD int)
 	colSums     func(dst, x []float32, rows, ld int)
 	transpose   func(dst []float32, dstLD int, src []float32, srcLD, rows, cols int)

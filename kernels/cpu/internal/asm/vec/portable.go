@@ -108,6 +108,8 @@ func portable() *Kernels {
 				}
 			}
 		},
+		SelectLess:      choose(func(x, y float32) bool { return x < y }),
+		SelectLessEqual: choose(func(x, y float32) bool { return x <= y }),
 
 		ToBF16:   convert(toBF16),
 		FromBF16: convert(fromBF16),
@@ -261,11 +263,23 @@ func extreme(identity float64, f func(x, y float32) float32) Reduce {
 	}
 }
 
-func softmaxRowsPortable(dst, x, most, sums []float32, rows, cols, dstLD, xLD int, scale float32) {
+func choose(f func(x, y float32) bool) func(dst, x, y, a, b []float32) {
+	return func(dst, x, y, a, b []float32) {
+		for i := range dst {
+			v := b[i]
+			if f(x[i], y[i]) {
+				v = a[i]
+			}
+			dst[i] = v
+		}
+	}
+}
+
+func softmaxRowsPortable(dst, x, most, sums []float32, rows, cols, dstLD, xLD int) {
 	rowStatsPortable(x, most, sums, rows, cols, xLD)
 	for i := range rows {
 		out := dst[i*dstLD:][:cols]
-		f := scale / sums[i]
+		f := 1 / sums[i]
 		for j, v := range x[i*xLD:][:cols] {
 			out[j] = float32(math.Exp(float64(v-most[i]))) * f
 		}

@@ -1,9 +1,6 @@
 package vec
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Softmax writes exp(x - max) / sum of each row of cols elements; rows are
 // xLD and dstLD apart. most and sums, of rows elements each, receive the
@@ -12,7 +9,7 @@ func (k *Kernels) Softmax(dst []float32, dstLD int, x []float32, xLD, rows, cols
 	checkRows("dst", dst, dstLD, rows, cols)
 	checkRows("x", x, xLD, rows, cols)
 	if rows > 0 && cols > 0 {
-		k.softmaxRows(dst, x, most[:rows], sums[:rows], rows, cols, dstLD, xLD, 1)
+		k.softmaxRows(dst, x, most[:rows], sums[:rows], rows, cols, dstLD, xLD)
 	}
 }
 
@@ -31,43 +28,56 @@ func (k *Kernels) LogSoftmax(dst []float32, dstLD int, x []float32, xLD, rows, c
 	}
 }
 
-// CrossEntropy is the softmax cross entropy of rows of logits against integer
-// labels, with its gradient:
+// CrossEntropy writes the cross entropy of each row's softmax against its label:
 //
 //	loss[i] = log(sum over j of exp(x[i,j])) - x[i,label[i]]
-//	grad[i,j] = scale * (softmax(x)[i,j] - (1 if j == label[i] else 0))
 //
-// grad may be the logits, or nil for the loss alone. A label that is no
-// column makes the loss of its row NaN and leaves the gradient of no class
-// reduced. most and sums are scratch of rows elements.
-func CrossEntropy[L int32 | int64 | uint8](k *Kernels, loss []float32, grad []float32, gradLD int, x []float32, xLD, rows, cols int, labels []L, scale float32, most, sums []float32) {
+// A label that is no column gives 0. most and sums are scratch of rows elements.
+func CrossEntropy[L int32 | int64](k *Kernels, loss, x []float32, xLD, rows, cols int, labels []L, most, sums []float32) {
 	checkRows("x", x, xLD, rows, cols)
+	loss, labels = loss[:rows], labels[:rows]
 	if rows == 0 || cols == 0 {
+		clear(loss)
 		return
 	}
-	loss, labels, most, sums = loss[:rows], labels[:rows], most[:rows], sums[:rows]
+	k.rowStats(x, most[:rows], sums[:rows], rows, cols, xLD)
+	k.Log(sums[:rows], sums)
 	for i, l := range labels {
-		loss[i] = float32(math.NaN())
-		if int64(l) >= 0 && int64(l) < int64(cols) {
-			loss[i] = x[i*xLD+int(l)]
+		loss[i] = 0
+		if column(l, cols) {
+			loss[i] = (most[i] - x[i*xLD+int(l)]) + sums[i]
 		}
-	}
-	if grad == nil {
-		k.rowStats(x, most, sums, rows, cols, xLD)
-	} else {
-		checkRows("grad", grad, gradLD, rows, cols)
-		k.softmaxRows(grad, x, most, sums, rows, cols, gradLD, xLD, scale)
-		for i, l := range labels {
-			if int64(l) >= 0 && int64(l) < int64(cols) {
-				grad[i*gradLD+int(l)] -= scale
-			}
-		}
-	}
-	k.Log(sums, sums)
-	for i, at := range loss {
-		loss[i] = (most[i] - at) + sums[i]
 	}
 }
+
+// CrossEntropyGrad writes what CrossEntropy gives the rows of the gradient d of
+// the losses:
+//
+//	grad[i,j] = d[i] * (softmax(x)[i,j] - (1 if j == label[i] else 0))
+//
+// A label that is no column gives 0. grad may be x.
+func CrossEntropyGrad[L int32 | int64](k *Kernels, grad []float32, gradLD int, x []float32, xLD, rows, cols int, labels []L, d, most, sums []float32) {
+	k.Softmax(grad, gradLD, x, xLD, rows, cols, most, sums)
+	if cols == 0 {
+		return
+	}
+	for i, l := range labels[:rows] {
+		row, scale := grad[i*gradLD:][:cols], float32(0)
+		if column(l, cols) {
+			row[l]--
+			scale = d[i]
+		}
+		if cols > 16 {
+			k.MulScalar(row, row, scale)
+			continue
+		}
+		for j := range row { // a call would take longer
+			row[j] *= scale
+		}
+	}
+}
+
+func column[L int32 | int64](l L, cols int) bool { return l >= 0 && int64(l) < int64(cols) }
 
 // ColSums writes, or with accumulate adds to dst, the sum of each column of x,
 // rows of len(dst) elements xLD apart. Each is a chain in the order of the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
@@ -356,9 +357,8 @@ func TestSoftmax(t *testing.T) {
 			}
 			k.Softmax(probs, ld, x, ld, rows, cols, most, sums)
 			k.LogSoftmax(logs, ld, x, ld, rows, cols, most, sums)
-			CrossEntropy(k, loss, grad, ld, x, ld, rows, cols, labels, 0.25, most, sums)
-			alone := make([]float32, rows)
-			CrossEntropy(k, alone, nil, 0, x, ld, rows, cols, labels, 0.25, most, sums)
+			CrossEntropy(k, loss, x, ld, rows, cols, labels, most, sums)
+			CrossEntropyGrad(k, grad, ld, x, ld, rows, cols, labels, []float32{0.25, 0.25, 0.25, 0.25, 0.25}, most, sums)
 			for i := range rows {
 				row := x[i*ld:][:cols]
 				top, sum := math.Inf(-1), 0.0
@@ -394,9 +394,6 @@ func TestSoftmax(t *testing.T) {
 						t.Fatalf("what is between rows was written")
 					}
 				}
-				if !sameBits(alone[i], loss[i]) {
-					t.Errorf("loss %v with the gradient and %v without", loss[i], alone[i])
-				}
 			}
 		}
 	})
@@ -406,9 +403,52 @@ func TestCrossEntropyBadLabel(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		x := []float32{1, 2, 3, 1, 2, 3, 1, 2, 3}
 		loss, most, sums := make([]float32, 3), make([]float32, 3), make([]float32, 3)
-		CrossEntropy(k, loss, x, 3, x, 3, 3, 3, []int64{3, -1, 0}, 1, most, sums)
-		if loss[0] == loss[0] || loss[1] == loss[1] || !(loss[2] > 2) {
+		labels := []int64{3, -1, 0}
+		CrossEntropy(k, loss, x, 3, 3, 3, labels, most, sums)
+		CrossEntropyGrad(k, x, 3, x, 3, 3, 3, labels, []float32{1, 1, 1}, most, sums)
+		if loss[0] != 0 || loss[1] != 0 || !(loss[2] > 2) {
 			t.Errorf("losses with labels 3, -1, 0 of 3 classes: %v", loss)
+		}
+		for i, v := range x {
+			if (v != 0) != (i >= 6) {
+				t.Errorf("gradients with labels 3, -1, 0 of 3 classes: %v", x)
+				break
+			}
+		}
+	})
+}
+
+// TestSoftmaxOfNoNumbers has a row with NaN or with nothing above -Inf be NaN
+// throughout, and no other row.
+func TestSoftmaxOfNoNumbers(t *testing.T) {
+	forEachLevel(t, func(t *testing.T, k *Kernels) {
+		for _, cols := range []int{1, 5, 16, 37} {
+			const rows = 4
+			x := make([]float32, rows*cols)
+			x[cols-1] = float32(math.NaN())
+			for j := range cols {
+				x[cols+j] = -inf
+			}
+			x[2*cols] = inf
+			labels := make([]int32, rows)
+			probs, logs, loss, grad := make([]float32, rows*cols), make([]float32, rows*cols), make([]float32, rows), make([]float32, rows*cols)
+			most, sums := make([]float32, rows), make([]float32, rows)
+			k.Softmax(probs, cols, x, cols, rows, cols, most, sums)
+			k.LogSoftmax(logs, cols, x, cols, rows, cols, most, sums)
+			CrossEntropy(k, loss, x, cols, rows, cols, labels, most, sums)
+			CrossEntropyGrad(k, grad, cols, x, cols, rows, cols, labels, []float32{1, 1, 1, 1}, most, sums)
+			for i := range rows * cols {
+				row := i / cols
+				for what, v := range map[string]float32{"softmax": probs[i], "log-softmax": logs[i], "gradient": grad[i], "loss": loss[row]} {
+					// Of +Inf, only what subtracts it from itself is no number.
+					if row == 2 && (what == "softmax" || what == "log-softmax" || what == "gradient") && i != 2*cols {
+						continue
+					}
+					if (v != v) != (row < 3) {
+						t.Errorf("%s at %d of rows of %d: %v", what, i, cols, v)
+					}
+				}
+			}
 		}
 	})
 }
@@ -484,15 +524,33 @@ func TestCompareSelect(t *testing.T) {
 					y[i] = x[i]
 				}
 			}
+			a, b := numbers(rng, n, true), numbers(rng, n, true)
 			for name, c := range map[string]struct {
-				f    Compare
-				want func(x, y float32) bool
+				f      Compare
+				choose func(dst, x, y, a, b []float32)
+				want   func(x, y float32) bool
 			}{
-				"Equal":     {k.Equal, func(x, y float32) bool { return x == y }},
-				"NotEqual":  {k.NotEqual, func(x, y float32) bool { return x != y }},
-				"Less":      {k.Less, func(x, y float32) bool { return x < y }},
-				"LessEqual": {k.LessEqual, func(x, y float32) bool { return x <= y }},
+				"Equal":     {k.Equal, nil, func(x, y float32) bool { return x == y }},
+				"NotEqual":  {k.NotEqual, nil, func(x, y float32) bool { return x != y }},
+				"Less":      {k.Less, k.SelectLess, func(x, y float32) bool { return x < y }},
+				"LessEqual": {k.LessEqual, k.SelectLessEqual, func(x, y float32) bool { return x <= y }},
 			} {
+				if c.choose != nil {
+					dst, intact := guarded(t, n)
+					c.choose(dst, x, y, a, b)
+					intact()
+					over := slices.Clone(a)
+					c.choose(over, x, y, over, b)
+					for i := range dst {
+						want := b[i]
+						if c.want(x[i], y[i]) {
+							want = a[i]
+						}
+						if !sameBits(dst[i], want) || !sameBits(over[i], want) {
+							t.Fatalf("Select%s(%v, %v, %v, %v) = %v, in place %v", name, x[i], y[i], a[i], b[i], dst[i], over[i])
+						}
+					}
+				}
 				got := make([]uint8, n+8)
 				c.f(got[:n], x, y)
 				dst, intact := guarded(t, n)
@@ -671,7 +729,7 @@ func TestShortArgumentsPanic(t *testing.T) {
 
 func TestNoAllocations(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
-		x, most, sums := make([]float32, 50000), make([]float32, 50), make([]float32, 50)
+		x, most, sums, losses := make([]float32, 50000), make([]float32, 50), make([]float32, 50), make([]float32, 50)
 		labels := make([]int32, 50)
 		n := testing.AllocsPerRun(3, func() {
 			k.Exp(x, x)
@@ -680,7 +738,8 @@ func TestNoAllocations(t *testing.T) {
 			k.Dot(x, x)
 			k.MaxOf(x)
 			k.Softmax(x, 1000, x, 1000, 50, 1000, most, sums)
-			CrossEntropy(k, most, x, 1000, x, 1000, 50, 1000, labels, 1, most, sums)
+			CrossEntropy(k, losses, x, 1000, 50, 1000, labels, most, sums)
+			CrossEntropyGrad(k, x, 1000, x, 1000, 50, 1000, labels, losses, most, sums)
 			k.ColSums(x[:1000], x[1000:], 1000, 49, false)
 		})
 		if n != 0 {
