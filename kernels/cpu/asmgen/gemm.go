@@ -124,7 +124,9 @@ func (g *gen) gemmTile(mr, nv int, masked bool) {
 			g.zero(acc(i, j))
 		}
 		// The stores at the end find the lines of C in the cache.
-		g.PREFETCHT0(operand.Mem{Base: c})
+		for line := 0; line < nv*g.bytes(); line += 64 {
+			g.PREFETCHT0(operand.Mem{Base: c, Disp: line})
+		}
 		if i < mr-1 {
 			g.ADDQ(ldc, c)
 		}
@@ -372,9 +374,7 @@ func gemmFile(g *gen) {
 		maxRows = 14
 	}
 	for mr := 1; mr <= maxRows; mr++ {
-		if !g.wide() {
-			g.gemmTile(mr, 2, false)
-		}
+		g.gemmTile(mr, 2, false)
 		g.gemmTile(mr, 2, true)
 		g.gemmTile(mr, 1, true)
 	}

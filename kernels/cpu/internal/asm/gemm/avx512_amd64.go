@@ -5,10 +5,16 @@
 package gemm
 
 //go:noescape
+func tile1x32AVX512(t *tile)
+
+//go:noescape
 func tile1x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile1x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile2x32AVX512(t *tile)
 
 //go:noescape
 func tile2x32MaskAVX512(t *tile)
@@ -17,10 +23,16 @@ func tile2x32MaskAVX512(t *tile)
 func tile2x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile3x32AVX512(t *tile)
+
+//go:noescape
 func tile3x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile3x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile4x32AVX512(t *tile)
 
 //go:noescape
 func tile4x32MaskAVX512(t *tile)
@@ -29,10 +41,16 @@ func tile4x32MaskAVX512(t *tile)
 func tile4x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile5x32AVX512(t *tile)
+
+//go:noescape
 func tile5x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile5x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile6x32AVX512(t *tile)
 
 //go:noescape
 func tile6x32MaskAVX512(t *tile)
@@ -41,10 +59,16 @@ func tile6x32MaskAVX512(t *tile)
 func tile6x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile7x32AVX512(t *tile)
+
+//go:noescape
 func tile7x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile7x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile8x32AVX512(t *tile)
 
 //go:noescape
 func tile8x32MaskAVX512(t *tile)
@@ -53,10 +77,16 @@ func tile8x32MaskAVX512(t *tile)
 func tile8x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile9x32AVX512(t *tile)
+
+//go:noescape
 func tile9x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile9x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile10x32AVX512(t *tile)
 
 //go:noescape
 func tile10x32MaskAVX512(t *tile)
@@ -65,10 +95,16 @@ func tile10x32MaskAVX512(t *tile)
 func tile10x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile11x32AVX512(t *tile)
+
+//go:noescape
 func tile11x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile11x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile12x32AVX512(t *tile)
 
 //go:noescape
 func tile12x32MaskAVX512(t *tile)
@@ -77,10 +113,16 @@ func tile12x32MaskAVX512(t *tile)
 func tile12x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile13x32AVX512(t *tile)
+
+//go:noescape
 func tile13x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile13x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile14x32AVX512(t *tile)
 
 //go:noescape
 func tile14x32MaskAVX512(t *tile)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
@@ -221,6 +222,20 @@ func TestBits(t *testing.T) {
 			blocks.blockK, blocks.blockM, blocks.blockN = 16, 12, 64
 			blocks.Run(&p.Op, 0, p.M, 0, p.N, &ws)
 			same("in small blocks")
+		}
+
+		if k.tiles == nil {
+			return
+		}
+		p := newProblem(rng, NN, 530, 257, 500) // so large that A is packed
+		k.Run(&p.Op, 0, p.M, 0, p.N, &ws)
+		want := append([]float32(nil), p.C...)
+		p.reset()
+		for m := 0; m < p.M; m += 40 {
+			k.Run(&p.Op, m, min(m+40, p.M), 0, p.N, &ws)
+		}
+		if !slices.Equal(p.C, want) {
+			t.Fatal("packing A changes bits")
 		}
 	})
 }

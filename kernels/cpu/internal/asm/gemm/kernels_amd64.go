@@ -12,10 +12,12 @@ func forLevel(level isa.Level) *Kernels {
 	switch {
 	case level >= isa.AVX512:
 		return &Kernels{
-			level: level, blockK: 384, blockM: 480, blockN: 2048,
+			// A panel of B is 32 KiB and a tile of A 14: together they fit the
+			// 48 KiB that most of these processors have as first-level cache.
+			level: level, blockK: 256, blockM: 480, blockN: 2048,
 			tiles: &tiles{
 				rows: 14, lanes: 16, cols: 32,
-				full:      [15]func(*tile){1: tile1x32MaskAVX512, 2: tile2x32MaskAVX512, 3: tile3x32MaskAVX512, 4: tile4x32MaskAVX512, 5: tile5x32MaskAVX512, 6: tile6x32MaskAVX512, 7: tile7x32MaskAVX512, 8: tile8x32MaskAVX512, 9: tile9x32MaskAVX512, 10: tile10x32MaskAVX512, 11: tile11x32MaskAVX512, 12: tile12x32MaskAVX512, 13: tile13x32MaskAVX512, 14: tile14x32MaskAVX512},
+				full:      [15]func(*tile){1: tile1x32AVX512, 2: tile2x32AVX512, 3: tile3x32AVX512, 4: tile4x32AVX512, 5: tile5x32AVX512, 6: tile6x32AVX512, 7: tile7x32AVX512, 8: tile8x32AVX512, 9: tile9x32AVX512, 10: tile10x32AVX512, 11: tile11x32AVX512, 12: tile12x32AVX512, 13: tile13x32AVX512, 14: tile14x32AVX512},
 				two:       [15]func(*tile){1: tile1x32MaskAVX512, 2: tile2x32MaskAVX512, 3: tile3x32MaskAVX512, 4: tile4x32MaskAVX512, 5: tile5x32MaskAVX512, 6: tile6x32MaskAVX512, 7: tile7x32MaskAVX512, 8: tile8x32MaskAVX512, 9: tile9x32MaskAVX512, 10: tile10x32MaskAVX512, 11: tile11x32MaskAVX512, 12: tile12x32MaskAVX512, 13: tile13x32MaskAVX512, 14: tile14x32MaskAVX512},
 				one:       [15]func(*tile){1: tile1x16MaskAVX512, 2: tile2x16MaskAVX512, 3: tile3x16MaskAVX512, 4: tile4x16MaskAVX512, 5: tile5x16MaskAVX512, 6: tile6x16MaskAVX512, 7: tile7x16MaskAVX512, 8: tile8x16MaskAVX512, 9: tile9x16MaskAVX512, 10: tile10x16MaskAVX512, 11: tile11x16MaskAVX512, 12: tile12x16MaskAVX512, 13: tile13x16MaskAVX512, 14: tile14x16MaskAVX512},
 				wide:      [4]func(*tile){1: tile1x128AVX512, 2: tile2x64AVX512, 3: tile3x48AVX512},

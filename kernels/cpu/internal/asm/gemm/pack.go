@@ -3,10 +3,10 @@ package gemm
 // The copies below cost some 0.2 ns an element, as much as 20 multiply-adds.
 
 // packsB decides whether the rows of B are copied into panels: when enough
-// tiles use them. Rows in place are far apart, which costs most where many
-// fall on the same sets of the cache.
+// tiles use them, eight below one another. Rows in place are far apart, which
+// costs most where many fall on the same sets of the cache.
 func (k *Kernels) packsB(op *Op, m, n int) bool {
-	return m >= 48 && op.K*n >= 2048 && op.K > 4
+	return m >= 8*k.tiles.rows && op.K*n >= 2048 && op.K > 4
 }
 
 // packsA decides the same for A, whose rows are read along: only where it is
