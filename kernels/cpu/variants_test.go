@@ -20,6 +20,7 @@ var apart = map[string]bool{
 	"dot": true, "dot of transposed left": true, "dot of transposed right": true,
 	"conv 1x1": true, "conv 3x3": true, "conv 3x3 stride 2": true, "conv in groups": true, "conv depthwise": true,
 	"conv_input_grad": true, "conv_filter_grad": true, "moments": true, "gradient_moments": true,
+	"softmax": true, "log_softmax": true, "softmax_cross_entropy": true, "gradient_softmax_cross_entropy": true,
 }
 
 // variantCases applies each op to operands whose extents leave remainders.
@@ -82,6 +83,16 @@ func variantCases() map[string]func(b *graph.Builder) graph.Value {
 		"gradient_moments": func(b *graph.Builder) graph.Value {
 			m, v := x(b, "d", 5, 9, 9, 17).GradientMoments(x(b, "x", 5, 9, 9, 17), x(b, "m", 17), 3)
 			return m.Add(v)
+		},
+		"softmax":     func(b *graph.Builder) graph.Value { return x(b, "x", 67, 61).Softmax(1) },
+		"log_softmax": func(b *graph.Builder) graph.Value { return x(b, "x", 67, 61).LogSoftmax(1) },
+		"softmax_cross_entropy": func(b *graph.Builder) graph.Value {
+			v := x(b, "x", 67, 61)
+			return v.SoftmaxCrossEntropy(v.ArgMax(1).Plus(-2))
+		},
+		"gradient_softmax_cross_entropy": func(b *graph.Builder) graph.Value {
+			v := x(b, "x", 67, 61)
+			return v.GradientSoftmaxCrossEntropy(v.ArgMax(1).Plus(-2), v.Sum(1))
 		},
 		"transpose":   func(b *graph.Builder) graph.Value { return x(b, "x", 67, 61).Transpose(1, 0) },
 		"select":      func(b *graph.Builder) graph.Value { v := x(b, "x", 67, 61); return v.Gt(v.Neg()).Select(v, v.Neg()) },
