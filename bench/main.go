@@ -3,7 +3,7 @@
 //
 //	go run ./bench -mnist FOLDER -peers FOLDER -python PYTHON [-rounds 5] [mlp cnn widedeep heldout gemm latency vgg16 resnet50 heldoutcnn]
 //
-// Of a dense network it also prints which share of the calibrated peak the
+// Of each network it also prints which share of the calibrated peak the
 // multiplications of the step reach. The peers' scripts print one JSON line with examples a second (per_s). A peer
 // whose script or modules are missing is skipped, and the output says so.
 package main
@@ -32,17 +32,17 @@ import (
 // work is a training that can be compared.
 type work struct {
 	spec  string // that hone trains
-	macs  int    // multiply-adds of a training step for each example; 0: not told
+	macs  int    // multiply-adds of a training step for each example
 	rows  bool   // on random rows instead of MNIST
 	peers []string
 }
 
 // works are the trainings; gemm and latency are measured in their own ways. A
-// dense layer multiplies forward and for both gradients, the first one for the
-// weights' alone.
+// layer multiplies forward and for both gradients, the first one for the
+// weights' alone; convolutions as the direct sum does.
 var works = map[string]work{
 	"mlp":      {spec: "examples/mnist-mlp", macs: 2*784*128 + 3*128*10, peers: []string{"jax", "torch", "keras"}},
-	"cnn":      {spec: "examples/mnist-cnn", peers: []string{"jax", "torch", "keras"}},
+	"cnn":      {spec: "examples/mnist-cnn", macs: 2*26*26*32*9 + 3*(11*11*64*9*32+1600*64+64*10), peers: []string{"jax", "torch", "keras"}},
 	"widedeep": {spec: "bench/wide-deep.hone.hcl", macs: 2*108*33 + 3*(32*64+64*128+128*256+256+4), rows: true, peers: []string{"torch", "keras"}},
 	"heldout":  {spec: "bench/mlp-heldout.hone.hcl", macs: 2*784*200 + 3*(200*64+64*10)},
 }
@@ -170,7 +170,7 @@ func (b *bench) compare(ctx context.Context, work, dir string) error {
 	}
 	ours := median(speeds["hone"])
 	fmt.Printf("%s: hone %.4g examples/s in the best epoch, %.4g in the last (medians of %d)\n", work, ours, median(last), b.rounds)
-	if n := works[work].macs; n > 0 && b.peak > 0 {
+	if n := works[work].macs; b.peak > 0 {
 		fmt.Printf("%s: the multiplications are %.0f%% of the calibrated peak\n", work, 100*2*float64(n)*ours/b.peak)
 	}
 	for _, peer := range works[work].peers {
