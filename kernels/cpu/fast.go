@@ -142,10 +142,18 @@ func fastConvert(k *vec.Kernels, in, out graph.DType) loopFunc {
 		return func(d, a, _, _ unsafe.Pointer, n int) { k.ToF64(unsafe.Slice((*float64)(d), n), f32s(a, n)) }
 	case pair{graph.F64, graph.F32}:
 		return func(d, a, _, _ unsafe.Pointer, n int) { k.FromF64(f32s(d, n), unsafe.Slice((*float64)(a), n)) }
+	case pair{graph.F32, graph.I8}:
+		return func(d, a, _, _ unsafe.Pointer, n int) { k.ToI8(unsafe.Slice((*int8)(d), n), f32s(a, n)) }
+	case pair{graph.F32, graph.U8}:
+		return func(d, a, _, _ unsafe.Pointer, n int) { k.ToU8(unsafe.Slice((*uint8)(d), n), f32s(a, n)) }
+	case pair{graph.F32, graph.I32}:
+		return func(d, a, _, _ unsafe.Pointer, n int) { k.ToI32(unsafe.Slice((*int32)(d), n), f32s(a, n)) }
 	case pair{graph.U8, graph.F32}, pair{graph.Bool, graph.F32}:
-		return func(d, a, _, _ unsafe.Pointer, n int) { k.FromU8(f32s(d, n), unsafe.Slice((*uint8)(a), n), 1) }
+		return func(d, a, _, _ unsafe.Pointer, n int) { k.FromU8(f32s(d, n), unsafe.Slice((*uint8)(a), n)) }
 	case pair{graph.I8, graph.F32}:
-		return func(d, a, _, _ unsafe.Pointer, n int) { k.DequantizeI8(f32s(d, n), unsafe.Slice((*int8)(a), n), 1) }
+		return func(d, a, _, _ unsafe.Pointer, n int) { k.FromI8(f32s(d, n), unsafe.Slice((*int8)(a), n)) }
+	case pair{graph.I32, graph.F32}:
+		return func(d, a, _, _ unsafe.Pointer, n int) { k.FromI32(f32s(d, n), unsafe.Slice((*int32)(a), n)) }
 	}
 	return nil
 }

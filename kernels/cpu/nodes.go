@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/vec"
 	"github.com/hone-ml/hone/sdk/graph"
 )
 
@@ -47,7 +48,7 @@ type strided struct {
 	size     int
 }
 
-// boxSplit joins the leading axes into one that threads can share evenly.
+// run copies a thread's part; the threads share the runs along the last axis.
 func (s *strided) run(dst, src unsafe.Pointer, tid, threads int) {
 	dims := s.dims
 	total := 1
@@ -110,6 +111,10 @@ func copyRun(dst, src unsafe.Pointer, n, td, ts, size int) {
 		copyStrided[uint32](dst, src, n, td, ts)
 	case 8:
 		copyStrided[uint64](dst, src, n, td, ts)
+	case 16:
+		copyStrided[[2]uint64](dst, src, n, td, ts)
+	case 32:
+		copyStrided[[4]uint64](dst, src, n, td, ts)
 	}
 }
 
@@ -139,6 +144,28 @@ func (s *strided) compact() *strided {
 	return &strided{d, to, from, s.size}
 }
 
+// widen takes short runs that are contiguous on both sides for one element.
+func (s *strided) widen() *strided {
+	k := len(s.dims) - 1
+	if k < 1 || s.to[k] != 1 || s.from[k] != 1 {
+		return s
+	}
+	n := s.dims[k]
+	switch n * s.size {
+	case 2, 4, 8, 16, 32:
+	default:
+		return s
+	}
+	w := &strided{dims: s.dims[:k], size: n * s.size}
+	for i := range k {
+		if s.to[i]%n != 0 || s.from[i]%n != 0 {
+			return s
+		}
+		w.to, w.from = append(w.to, s.to[i]/n), append(w.from, s.from[i]/n)
+	}
+	return w
+}
+
 func (c *nodeContext) copyBox(dst, src tensorAt, toOff, fromOff int, dims, to, from []int) {
 	if c.rows > 0 {
 		s := (&strided{dims[1:], to[1:], from[1:], src.dtype.Size()}).compact()
@@ -159,17 +186,20 @@ func (c *nodeContext) copyBox(dst, src tensorAt, toOff, fromOff int, dims, to, f
 
 func buildTranspose(c *nodeContext, _ int) error {
 	src, dst := c.in[0], c.out[0]
+	if dst.numel() == 0 {
+		return nil
+	}
 	in := src.strides()
 	from := make([]int, len(in))
 	for i, p := range c.n.Attrs.(*graph.TransposeAttrs).Perm {
 		from[i] = in[p]
 	}
-	s := (&strided{dst.shape, dst.strides(), from, src.dtype.Size()}).compact()
-	if k := len(s.dims); k >= 2 && s.from[k-1] != 1 && s.size == 4 {
+	s := (&strided{dst.shape, dst.strides(), from, src.dtype.Size()}).compact().widen()
+	if k := len(s.dims); k >= 2 && s.from[k-1] != 1 {
 		// The axis that is contiguous in the operand: transpose in tiles.
 		for i := k - 2; i >= 0; i-- {
 			if s.from[i] == 1 {
-				c.add(tiledTranspose(s, i, dst.slot, src.slot))
+				c.add(tiledTranspose(s, i, dst.slot, src.slot, transposeFunc(c.l.b.vec, s.size)))
 				return nil
 			}
 		}
@@ -180,11 +210,11 @@ func buildTranspose(c *nodeContext, _ int) error {
 
 // tiledTranspose copies with tiles over the last axis, contiguous in the
 // result, and axis inner, contiguous in the operand.
-func tiledTranspose(s *strided, inner int, dst, src slot) func(x *execution, tid, threads int) {
-	const tile = 16
+func tiledTranspose(s *strided, inner int, dst, src slot, turn func(dst, src unsafe.Pointer, dstLD, srcLD, rows, cols int)) func(x *execution, tid, threads int) {
+	const width = 128 // columns of the operand
 	last := len(s.dims) - 1
 	m, n := s.dims[inner], s.dims[last]
-	rest := &strided{size: 4}
+	rest := &strided{size: s.size}
 	outer := 1
 	for i := range s.dims {
 		if i != inner && i != last {
@@ -192,13 +222,12 @@ func tiledTranspose(s *strided, inner int, dst, src slot) func(x *execution, tid
 			outer *= s.dims[i]
 		}
 	}
-	tiles := (m + tile - 1) / tile
+	tiles := (m + width - 1) / width
 	td, ts := s.to[inner], s.from[last]
 	return func(x *execution, tid, threads int) {
 		lo, hi := span(outer*tiles, 1, tid, threads)
-		d, f := (*float32)(x.ptr(dst)), (*float32)(x.ptr(src))
 		for u := lo; u < hi; u++ {
-			o, i0 := u/tiles, u%tiles*tile
+			o, i0 := u/tiles, u%tiles*width
 			pd, ps := 0, 0
 			for i := len(rest.dims) - 1; i >= 0; i-- {
 				k := o % rest.dims[i]
@@ -206,16 +235,41 @@ func tiledTranspose(s *strided, inner int, dst, src slot) func(x *execution, tid
 				pd += k * rest.to[i]
 				ps += k * rest.from[i]
 			}
-			i1 := min(i0+tile, m)
-			for j0 := 0; j0 < n; j0 += tile {
-				j1 := min(j0+tile, n)
-				for i := i0; i < i1; i++ {
-					out := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(d), (pd+i*td+j0)*4)), j1-j0)
-					in := unsafe.Add(unsafe.Pointer(f), (ps+i+j0*ts)*4)
-					for j := range out {
-						out[j] = *(*float32)(unsafe.Add(in, j*ts*4))
-					}
-				}
+			turn(unsafe.Add(x.ptr(dst), (pd+i0*td)*s.size), unsafe.Add(x.ptr(src), (ps+i0)*s.size), td, ts, n, min(width, m-i0))
+		}
+	}
+}
+
+// transposeFunc returns the transpose of rows rows of cols elements of a size.
+func transposeFunc(k *vec.Kernels, size int) func(dst, src unsafe.Pointer, dstLD, srcLD, rows, cols int) {
+	switch size {
+	case 1:
+		return transposeT[uint8]
+	case 2:
+		return transposeT[uint16]
+	case 4:
+		return func(dst, src unsafe.Pointer, dstLD, srcLD, rows, cols int) {
+			k.Transpose(f32s(dst, (cols-1)*dstLD+rows), dstLD, f32s(src, (rows-1)*srcLD+cols), srcLD, rows, cols)
+		}
+	case 8:
+		return transposeT[uint64]
+	case 16:
+		return transposeT[[2]uint64]
+	}
+	return transposeT[[4]uint64]
+}
+
+func transposeT[T any](dst, src unsafe.Pointer, dstLD, srcLD, rows, cols int) {
+	const tile = 16
+	d, s := unsafe.Slice((*T)(dst), (cols-1)*dstLD+rows), unsafe.Slice((*T)(src), (rows-1)*srcLD+cols)
+	for i0 := 0; i0 < rows; i0 += tile {
+		i1 := min(i0+tile, rows)
+		for j := range cols {
+			out := d[j*dstLD+i0 : j*dstLD+i1]
+			at := i0*srcLD + j
+			for i := range out {
+				out[i] = s[at]
+				at += srcLD
 			}
 		}
 	}
@@ -441,9 +495,14 @@ func buildGather(c *nodeContext, _ int) error {
 	rowBytes := row * src.dtype.Size()
 	n := batch * outer * indices
 	part := c.share(n, max(1, 4096/max(rowBytes, 1)))
+	one := gatherFunc(idx.dtype, rowBytes)
 	c.add(func(x *execution, tid, threads int) {
 		lo, hi := part.span(tid, threads)
 		s, p, d := x.ptr(src.slot), x.ptr(idx.slot), x.ptr(dst.slot)
+		if one != nil && batch*outer == 1 {
+			one(d, s, p, lo, hi, extent)
+			return
+		}
 		for i := lo; i < hi; i++ {
 			bo, k := i/indices, i%indices
 			j := int(min(max(indexAt(idx, p, bo/outer*indices+k), 0), int64(extent-1)))
@@ -453,11 +512,41 @@ func buildGather(c *nodeContext, _ int) error {
 	return nil
 }
 
+// gatherFunc returns the gather of rows of a few bytes, nil for longer ones:
+// results lo to hi of those that the indices pick of extent rows.
+func gatherFunc(index graph.DType, rowBytes int) func(dst, src, idx unsafe.Pointer, lo, hi, extent int) {
+	switch {
+	case rowBytes == 4 && index == graph.I32:
+		return gatherOne[uint32, int32]
+	case rowBytes == 4 && index == graph.I64:
+		return gatherOne[uint32, int64]
+	case rowBytes == 8 && index == graph.I32:
+		return gatherOne[uint64, int32]
+	case rowBytes == 8 && index == graph.I64:
+		return gatherOne[uint64, int64]
+	}
+	return nil
+}
+
+func gatherOne[T any, I int32 | int64](dst, src, idx unsafe.Pointer, lo, hi, extent int) {
+	if lo >= hi {
+		return
+	}
+	d, s, p := unsafe.Slice((*T)(dst), hi)[lo:], unsafe.Slice((*T)(src), extent), unsafe.Slice((*I)(idx), hi)[lo:]
+	for i, at := range p {
+		d[i] = s[min(max(int(at), 0), extent-1)]
+	}
+}
+
 func buildScatterAdd(c *nodeContext, _ int) error {
 	src, idx, upd, dst := c.in[0], c.in[1], c.in[2], c.out[0]
 	batch, outer, indices, extent, row := gatherSizes(src, idx, c.n.Attrs.(*graph.GatherAttrs))
 	c.copyAll(dst, src)
 	add := loopFuncs[graph.OpAdd].of(src.dtype)
+	if src.dtype == graph.F32 && row >= 8 {
+		add = vec2(c.l.b.vec.Add)
+	}
+	single := src.dtype == graph.F32 && row == 1 && batch*outer == 1
 	if add == nil {
 		// 16-bit floats were widened before.
 		return &kernels.UnsupportedError{Backend: "cpu", Op: "scatter_add of " + src.dtype.String(), Reason: "it has no kernel for the element type"}
@@ -477,6 +566,10 @@ func buildScatterAdd(c *nodeContext, _ int) error {
 		if r0 >= r1 {
 			return
 		}
+		if single {
+			scatterOne(f32s(d, extent), f32s(u, indices), idx, p)
+			return
+		}
 		for bo := b0; bo < b1; bo++ {
 			for k := range indices {
 				j := indexAt(idx, p, bo/outer*indices+k)
@@ -489,6 +582,30 @@ func buildScatterAdd(c *nodeContext, _ int) error {
 		}
 	})
 	return nil
+}
+
+// scatterOne adds elements one by one, in order.
+func scatterOne(d, u []float32, idx tensorAt, p unsafe.Pointer) {
+	switch idx.dtype {
+	case graph.I32:
+		scatterIn(d, u, unsafe.Slice((*int32)(p), len(u)))
+	case graph.I64:
+		scatterIn(d, u, unsafe.Slice((*int64)(p), len(u)))
+	default:
+		for k, v := range u {
+			if j := indexAt(idx, p, k); j >= 0 && j < int64(len(d)) {
+				d[j] += v
+			}
+		}
+	}
+}
+
+func scatterIn[I int32 | int64](d, u []float32, index []I) {
+	for k, j := range index {
+		if uint64(j) < uint64(len(d)) {
+			d[j] += u[k]
+		}
+	}
 }
 
 func buildScan(c *nodeContext, node int) error {

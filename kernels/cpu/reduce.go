@@ -50,6 +50,9 @@ type reducer[T any] struct {
 	// columns is rows for whole matrices: acc = acc op each of rows rows, ld
 	// elements apart; nil where there is no faster way.
 	columns func(acc, p unsafe.Pointer, ld, rows, n int)
+	// short is row for many rows of at most pieceLen elements; nil where there is
+	// no faster way.
+	short func(dst, p unsafe.Pointer, rows, n int)
 }
 
 func buildReduce(c *nodeContext, _ int) error {
@@ -67,10 +70,16 @@ func buildReduce(c *nodeContext, _ int) error {
 			r.columns = func(acc, p unsafe.Pointer, ld, rows, n int) {
 				k.ColSums(f32s(acc, n), f32s(p, (rows-1)*ld+n), ld, rows, true)
 			}
+			r.short = func(dst, p unsafe.Pointer, rows, n int) { k.RowSums(f32s(dst, rows), f32s(p, rows*n), rows, n) }
 		case graph.Max:
 			r.row = func(p unsafe.Pointer, n int) float32 { return k.MaxOf(f32s(p, n)) }
+			r.columns = byRow(k.Max)
+			r.short = func(dst, p unsafe.Pointer, rows, n int) { k.RowMaxima(f32s(dst, rows), f32s(p, rows*n), rows, n) }
 		case graph.Min:
 			r.row = func(p unsafe.Pointer, n int) float32 { return k.MinOf(f32s(p, n)) }
+			r.columns = byRow(k.Min)
+		case graph.Prod:
+			r.columns = byRow(k.Mul)
 		}
 		return reduceNode(c, a, r)
 	case graph.I64:
@@ -94,16 +103,28 @@ func buildReduce(c *nodeContext, _ int) error {
 	return reduceNode(c, a, reducerOf[uint8](a.Kind, 0, math.MaxUint8))
 }
 
+// byRow is columns by an op on rows.
+func byRow(f vec.Binary) func(acc, p unsafe.Pointer, ld, rows, n int) {
+	return func(acc, p unsafe.Pointer, ld, rows, n int) {
+		for i := range rows {
+			f(f32s(acc, n), f32s(acc, n), f32s(unsafe.Add(p, i*ld*4), n))
+		}
+	}
+}
+
+// pieceLen is the number of elements that are summed in float32.
+const pieceLen = 512
+
 // sumF32 adds pieces of a row with the kernel set's own order, and the pieces
 // in float64.
 func sumF32(k *vec.Kernels, p unsafe.Pointer, n int) float32 {
 	x := f32s(p, n)
-	if n <= 512 {
+	if n <= pieceLen {
 		return k.Sum(x)
 	}
 	var total float64
 	for len(x) > 0 {
-		part := x[:min(len(x), 512)]
+		part := x[:min(len(x), pieceLen)]
 		x = x[len(part):]
 		total += float64(k.Sum(part))
 	}
@@ -174,6 +195,10 @@ func reduceNode[T any](c *nodeContext, a *graph.ReduceAttrs, r reducer[T]) error
 		c.add(func(x *execution, tid, threads int) {
 			lo, hi := part.span(tid, threads)
 			p, d := x.ptr(src.slot), at[T](x, dst)
+			if r.short != nil && n <= pieceLen && lo < hi {
+				r.short(unsafe.Pointer(&d[lo]), unsafe.Add(p, lo*n*size), hi-lo, n)
+				return
+			}
 			for i := lo; i < hi; i++ {
 				d[i] = r.row(unsafe.Add(p, i*n*size), n)
 			}

@@ -7,34 +7,30 @@ import (
 
 // convertLoop emits a conversion of n elements, a multiple of the lanes, from
 // elements of type from to elements of type to.
-func (g *gen) convertLoop(name, from, to, scalars string, fromSize, toSize int, body func(src, dst reg.Register, s []vec)) {
+func (g *gen) convertLoop(name, from, to string, fromSize, toSize int, body func(src, dst reg.Register)) {
 	g.Function(name + g.name)
 	g.Pragma("noescape")
-	expr := "func(dst *" + to + ", src *" + from + ", n int"
-	if scalars != "" {
-		expr += ", " + scalars + " float32"
-	}
-	g.SignatureExpr(expr + ")")
+	g.SignatureExpr("func(dst *" + to + ", src *" + from + ", n int)")
 	dst := g.Load(g.Param("dst"), g.GP64())
 	src := g.Load(g.Param("src"), g.GP64())
 	n := g.Load(g.Param("n"), g.GP64())
-	var s []vec
-	if scalars != "" {
-		addr, err := g.Param(scalars).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		s = append(s, g.broadcast(addr.Addr))
-	}
 	loop := g.label("loop")
 	g.Label(loop)
-	body(src, dst, s)
+	body(src, dst)
 	g.ADDQ(operand.U32(fromSize*g.lanes), src)
 	g.ADDQ(operand.U32(toSize*g.lanes), dst)
 	g.SUBQ(operand.Imm(uint64(g.lanes)), n)
 	g.JNZ(operand.LabelRef(loop))
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// truncated is x as an integer, towards zero and between low and high.
+func (g *gen) truncated(x vec, low, high float64) vec {
+	x = g.keep(cmpEQ, x, x, x) // NaN is zero
+	x = g.max(g.min(x, g.f(high)), g.f(low))
+	g.VCVTTPS2DQ(x, x)
+	return x
 }
 
 func at(p reg.Register, disp int) operand.Mem { return operand.Mem{Base: p, Disp: disp} }
@@ -61,7 +57,7 @@ func (g *gen) packBytes(v vec, m operand.Mem) {
 }
 
 func (g *gen) conversions() {
-	g.convertLoop("toBF16", "float32", "uint16", "", 4, 2, func(src, dst reg.Register, _ []vec) {
+	g.convertLoop("toBF16", "float32", "uint16", 4, 2, func(src, dst reg.Register) {
 		// Round to nearest even; a NaN keeps its upper bits and is made quiet.
 		x := g.load(at(src, 0))
 		odd := g.and(g.shr(x, 16), g.i(1))
@@ -77,46 +73,61 @@ func (g *gen) conversions() {
 		g.VPACKUSDW(hi, r.AsX(), hi)
 		g.VMOVUPS(hi, at(dst, 0))
 	})
-	g.convertLoop("fromBF16", "uint16", "float32", "", 2, 4, func(src, dst reg.Register, _ []vec) {
+	g.convertLoop("fromBF16", "uint16", "float32", 2, 4, func(src, dst reg.Register) {
 		x := g.v()
 		g.VPMOVZXWD(at(src, 0), x)
 		g.VMOVUPS(g.shl(x, 16), at(dst, 0))
 	})
-	g.convertLoop("toF16", "float32", "uint16", "", 4, 2, func(src, dst reg.Register, _ []vec) {
+	g.convertLoop("toF16", "float32", "uint16", 4, 2, func(src, dst reg.Register) {
 		g.VCVTPS2PH(operand.U8(0), g.load(at(src, 0)), at(dst, 0))
 	})
-	g.convertLoop("fromF16", "uint16", "float32", "", 2, 4, func(src, dst reg.Register, _ []vec) {
+	g.convertLoop("fromF16", "uint16", "float32", 2, 4, func(src, dst reg.Register) {
 		x := g.v()
 		g.VCVTPH2PS(at(src, 0), x)
 		g.VMOVUPS(x, at(dst, 0))
 	})
-	g.convertLoop("toI8", "float32", "int8", "scale", 4, 1, func(src, dst reg.Register, s []vec) {
-		x := g.mul(g.load(at(src, 0)), s[0])
-		x = g.keep(cmpEQ, x, x, x) // NaN is zero
-		x = g.max(g.min(x, g.f(127)), g.f(-128))
-		g.VCVTPS2DQ(x, x)
-		g.packBytes(x, at(dst, 0))
+	// To integers: towards zero, to the nearest that there is, NaN to zero.
+	g.convertLoop("toI8", "float32", "int8", 4, 1, func(src, dst reg.Register) {
+		g.packBytes(g.truncated(g.load(at(src, 0)), -128, 127), at(dst, 0))
 	})
-	g.convertLoop("fromI8", "int8", "float32", "scale", 1, 4, func(src, dst reg.Register, s []vec) {
+	g.convertLoop("toU8", "float32", "uint8", 4, 1, func(src, dst reg.Register) {
+		// Below 128 in value, the lower byte is what the signed one is.
+		x := g.truncated(g.load(at(src, 0)), 0, 255)
+		g.packBytes(g.sar(g.shl(x, 24), 24), at(dst, 0))
+	})
+	g.convertLoop("toI32", "float32", "int32", 4, 4, func(src, dst reg.Register) {
+		x := g.load(at(src, 0))
+		y := g.v()
+		g.VCVTTPS2DQ(x, y) // what is too large either way becomes the least
+		ones := g.load(g.i(0xffffffff))
+		y = g.xor(y, g.keep(cmpLE, g.load(g.f(1<<31)), x, ones))
+		g.VMOVUPS(g.keep(cmpEQ, x, x, y), at(dst, 0))
+	})
+	for _, c := range []struct{ name, from string }{{"fromI8", "int8"}, {"fromU8", "uint8"}} {
+		g.convertLoop(c.name, c.from, "float32", 1, 4, func(src, dst reg.Register) {
+			x := g.v()
+			if c.from == "int8" {
+				g.VPMOVSXBD(at(src, 0), x)
+			} else {
+				g.VPMOVZXBD(at(src, 0), x)
+			}
+			g.VCVTDQ2PS(x, x)
+			g.VMOVUPS(x, at(dst, 0))
+		})
+	}
+	g.convertLoop("fromI32", "int32", "float32", 4, 4, func(src, dst reg.Register) {
 		x := g.v()
-		g.VPMOVSXBD(at(src, 0), x)
-		g.VCVTDQ2PS(x, x)
-		g.VMOVUPS(g.mul(x, s[0]), at(dst, 0))
+		g.VCVTDQ2PS(at(src, 0), x)
+		g.VMOVUPS(x, at(dst, 0))
 	})
-	g.convertLoop("fromU8", "uint8", "float32", "scale", 1, 4, func(src, dst reg.Register, s []vec) {
-		x := g.v()
-		g.VPMOVZXBD(at(src, 0), x)
-		g.VCVTDQ2PS(x, x)
-		g.VMOVUPS(g.mul(x, s[0]), at(dst, 0))
-	})
-	g.convertLoop("toF64", "float32", "float64", "", 4, 8, func(src, dst reg.Register, _ []vec) {
+	g.convertLoop("toF64", "float32", "float64", 4, 8, func(src, dst reg.Register) {
 		for h := range 2 {
 			x := g.v()
 			g.VCVTPS2PD(at(src, h*g.bytes()/2), x)
 			g.VMOVUPS(x, at(dst, h*g.bytes()))
 		}
 	})
-	g.convertLoop("fromF64", "float64", "float32", "", 8, 4, func(src, dst reg.Register, _ []vec) {
+	g.convertLoop("fromF64", "float64", "float32", 8, 4, func(src, dst reg.Register) {
 		for h := range 2 {
 			x := g.load(at(src, h*g.bytes()))
 			y := g.half(g.v())

@@ -145,20 +145,3 @@ func (g *gen) erf(x vec) vec {
 	big = g.or(big, g.sign(x))
 	return g.choose(cmpLT, a, g.f(1), small, big)
 }
-
-// gelu is x*Phi(x), Phi the normal distribution's cumulative function.
-func (g *gen) gelu(x vec) vec {
-	return g.mul(x, g.normalCDF(x))
-}
-
-func (g *gen) normalCDF(x vec) vec {
-	e := g.erf(g.mul(x, g.f(math.Sqrt2/2)))
-	return g.fma(e, g.f(0.5), g.f(0.5))
-}
-
-// geluGrad is dy*(Phi(x) + x*phi(x)), phi the normal density.
-func (g *gen) geluGrad(dy, x vec) vec {
-	e := g.expNonPositive(g.mul(g.mul(x, x), g.f(-0.5)))
-	d := g.fma(g.mul(x, g.f(1/math.Sqrt(2*math.Pi))), e, g.normalCDF(x))
-	return g.mul(dy, d)
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
@@ -151,6 +152,50 @@ func (g *gen) softmaxRows(write bool) {
 	g.RET()
 }
 
+// reduceShortRows emits the reduction of rows of at most 32 elements, in the order
+// of reduceLoop.
+func (g *gen) reduceShortRows(name string, identity float64, op func(...operand.Op)) {
+	const lanes = 32
+	g.Function(name + g.name)
+	g.Pragma("noescape")
+	g.SignatureExpr("func(dst, x *float32, rows, cols int)")
+	dst := g.Load(g.Param("dst"), g.GP64())
+	x := g.Load(g.Param("x"), g.GP64())
+	rows := g.Load(g.Param("rows"), g.GP64())
+	cols := g.Load(g.Param("cols"), g.GP64())
+	none := g.load(g.f(identity))
+	masks := make([]reg.Register, lanes/g.lanes)
+	for j := range masks {
+		masks[j] = g.maskOf(j, cols)
+	}
+	step := g.GP64()
+	g.MOVQ(cols, step)
+	g.SHLQ(operand.Imm(2), step)
+	loop := g.label("row")
+	g.Label(loop)
+	acc := make([]vec, len(masks))
+	for j, m := range masks {
+		v := g.loadMasked(operand.Mem{Base: x, Disp: j * g.bytes()}, m)
+		if identity != 0 {
+			v = g.keepMasked(m, v, none)
+		}
+		acc[j] = g.v()
+		g.VMOVAPS(none, acc[j])
+		op(v, acc[j], acc[j])
+	}
+	half := len(acc) / 2
+	for j := range half {
+		op(acc[half+j], acc[j], acc[j])
+	}
+	g.VMOVSS(g.fold(acc[:half], op), operand.Mem{Base: dst})
+	g.ADDQ(step, x)
+	g.ADDQ(operand.Imm(4), dst)
+	g.DECQ(rows)
+	g.JNZ(operand.LabelRef(loop))
+	g.VZEROUPPER()
+	g.RET()
+}
+
 // colSums emits dst[j] += the sum over rows of x[i,j], each a chain in the
 // order of the rows. Vectors of columns go by fours.
 func (g *gen) colSums() {
@@ -210,10 +255,11 @@ func (g *gen) colSums() {
 	g.RET()
 }
 
-// transposeBlocks emits the transpose of a band of 8 rows: cols, a multiple of
-// 8, columns of src become rows of 8 elements of dst.
-func (g *gen) transposeBlocks() {
-	g.Function("transpose8")
+// transposeBlocks emits the transpose of a band of 8 or 16 rows: cols, a multiple
+// of 8, columns of src become rows of that many elements of dst. 16 fill a line
+// of the cache.
+func (g *gen) transposeBlocks(rows int) {
+	g.Function(fmt.Sprint("transpose", rows))
 	g.Pragma("noescape")
 	g.SignatureExpr("func(dst *float32, dstStep int, src *float32, srcStep int, cols int)")
 	dst := g.Load(g.Param("dst"), g.GP64())
@@ -223,16 +269,20 @@ func (g *gen) transposeBlocks() {
 	cols := g.Load(g.Param("cols"), g.GP64())
 	loop := g.label("loop")
 	g.Label(loop)
-	p := g.GP64()
+	p, q := g.GP64(), g.GP64()
 	g.MOVQ(src, p)
-	for i := range 8 {
-		g.VMOVUPS(operand.Mem{Base: p}, ymms[i])
-		g.ADDQ(srcStep, p)
+	for band := range rows / 8 {
+		for i := range 8 {
+			g.VMOVUPS(operand.Mem{Base: p}, ymms[i])
+			g.ADDQ(srcStep, p)
+		}
+		g.MOVQ(dst, q)
+		for _, y := range g.transpose8(ymms) {
+			g.VMOVUPS(y, operand.Mem{Base: q, Disp: 32 * band})
+			g.ADDQ(dstStep, q)
+		}
 	}
-	for _, y := range g.transpose8(ymms) {
-		g.VMOVUPS(y, operand.Mem{Base: dst})
-		g.ADDQ(dstStep, dst)
-	}
+	g.MOVQ(q, dst)
 	g.ADDQ(operand.Imm(32), src)
 	g.SUBQ(operand.Imm(8), cols)
 	g.JNZ(operand.LabelRef(loop))

@@ -36,7 +36,6 @@ func vecFile(g *gen) {
 	}{
 		{"neg", light, func(x vec) vec { return g.xor(x, g.i(0x80000000)) }},
 		{"abs", light, g.abs},
-		{"square", light, func(x vec) vec { return g.mul(x, x) }},
 		{"sqrt", light, func(x vec) vec { return g.sqrt(x) }},
 		{"rsqrt", light, func(x vec) vec { return g.div(g.load(g.f(1)), g.sqrt(x)) }},
 		{"relu", light, func(x vec) vec { return g.max(g.zeros(), x) }},
@@ -47,23 +46,9 @@ func vecFile(g *gen) {
 		{"tanh", 1, g.tanh},
 		{"sigmoid", 1, g.sigmoid},
 		{"erf", 1, g.erf},
-		{"gelu", 1, g.gelu},
 	}
 	for _, u := range unary {
 		g.mapLoop(u.name, []stream{out("dst"), in("x")}, "", u.unroll, func(in, _ []vec) []vec { return one(u.f(in[0])) })
-	}
-
-	grads := []struct {
-		name string
-		f    func(dy, v vec) vec
-	}{
-		{"reluGrad", func(dy, y vec) vec { return g.keep(cmpGT, y, g.f(0), dy) }},
-		{"tanhGrad", func(dy, y vec) vec { return g.mul(dy, g.fnma(y, y, g.load(g.f(1)))) }},
-		{"sigmoidGrad", func(dy, y vec) vec { return g.mul(dy, g.fnma(y, y, y)) }},
-		{"geluGrad", g.geluGrad},
-	}
-	for _, d := range grads {
-		g.mapLoop(d.name, []stream{out("dst"), in("dy"), in("v")}, "", 1, func(in, _ []vec) []vec { return one(d.f(in[0], in[1])) })
 	}
 
 	for _, c := range []struct {
@@ -75,21 +60,20 @@ func vecFile(g *gen) {
 		})
 	}
 
-	g.mapLoop("fma", []stream{out("dst"), in("x"), in("y"), in("z")}, "", light, func(in, _ []vec) []vec { return one(g.fma(in[0], in[1], in[2])) })
-	g.mapLoop("axpy", []stream{inout("y"), in("x")}, "a", light, func(in, s []vec) []vec { return one(g.fma(in[1], s[0], in[0])) })
-	g.mapLoop("scaleShift", []stream{out("dst"), in("x")}, "a b", light, func(in, s []vec) []vec { return one(g.fma(in[0], s[0], s[1])) })
 	g.mapLoop("subTwo", []stream{out("dst"), in("x")}, "a b", light, func(in, s []vec) []vec { return one(g.sub(g.sub(in[0], s[0]), s[1])) })
 
 	g.reduceLoop("sum", "x", 0, g.VADDPS, func(acc vec, in []vec) { g.VADDPS(in[0], acc, acc) })
-	g.reduceLoop("dot", "x y", 0, g.VADDPS, func(acc vec, in []vec) { g.VFMADD231PS(in[0], in[1], acc) })
 	g.reduceLoop("maxOf", "x", math.Inf(-1), g.maxNaNTo, func(acc vec, in []vec) { g.maxNaNTo(in[0], acc, acc) })
 	g.reduceLoop("minOf", "x", math.Inf(1), g.minNaNTo, func(acc vec, in []vec) { g.minNaNTo(in[0], acc, acc) })
 
+	g.reduceShortRows("sumShortRows", 0, g.VADDPS)
+	g.reduceShortRows("maxShortRows", math.Inf(-1), g.maxNaNTo)
 	g.softmaxRows(true)
 	g.softmaxRows(false)
 	g.colSums()
 	if !g.wide() {
-		g.transposeBlocks()
+		g.transposeBlocks(8)
+		g.transposeBlocks(16)
 	}
 	g.conversions()
 }

@@ -53,9 +53,6 @@ func negAVX2(dst *float32, x *float32, n int)
 func absAVX2(dst *float32, x *float32, n int)
 
 //go:noescape
-func squareAVX2(dst *float32, x *float32, n int)
-
-//go:noescape
 func sqrtAVX2(dst *float32, x *float32, n int)
 
 //go:noescape
@@ -86,34 +83,10 @@ func sigmoidAVX2(dst *float32, x *float32, n int)
 func erfAVX2(dst *float32, x *float32, n int)
 
 //go:noescape
-func geluAVX2(dst *float32, x *float32, n int)
-
-//go:noescape
-func reluGradAVX2(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
-func tanhGradAVX2(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
-func sigmoidGradAVX2(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
-func geluGradAVX2(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
 func selectLessAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
 
 //go:noescape
 func selectLessEqualAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
-
-//go:noescape
-func fmaAVX2(dst *float32, x *float32, y *float32, z *float32, n int)
-
-//go:noescape
-func axpyAVX2(y *float32, x *float32, n int, a float32)
-
-//go:noescape
-func scaleShiftAVX2(dst *float32, x *float32, n int, a float32, b float32)
 
 //go:noescape
 func subTwoAVX2(dst *float32, x *float32, n int, a float32, b float32)
@@ -122,13 +95,16 @@ func subTwoAVX2(dst *float32, x *float32, n int, a float32, b float32)
 func sumAVX2(x *float32, n int) float32
 
 //go:noescape
-func dotAVX2(x *float32, y *float32, n int) float32
-
-//go:noescape
 func maxOfAVX2(x *float32, n int) float32
 
 //go:noescape
 func minOfAVX2(x *float32, n int) float32
+
+//go:noescape
+func sumShortRowsAVX2(dst *float32, x *float32, rows int, cols int)
+
+//go:noescape
+func maxShortRowsAVX2(dst *float32, x *float32, rows int, cols int)
 
 //go:noescape
 func softmaxRowsAVX2(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int)
@@ -143,6 +119,9 @@ func colSumsAVX2(dst *float32, x *float32, rows int, cols int, xStep int)
 func transpose8(dst *float32, dstStep int, src *float32, srcStep int, cols int)
 
 //go:noescape
+func transpose16(dst *float32, dstStep int, src *float32, srcStep int, cols int)
+
+//go:noescape
 func toBF16AVX2(dst *uint16, src *float32, n int)
 
 //go:noescape
@@ -155,13 +134,22 @@ func toF16AVX2(dst *uint16, src *float32, n int)
 func fromF16AVX2(dst *float32, src *uint16, n int)
 
 //go:noescape
-func toI8AVX2(dst *int8, src *float32, n int, scale float32)
+func toI8AVX2(dst *int8, src *float32, n int)
 
 //go:noescape
-func fromI8AVX2(dst *float32, src *int8, n int, scale float32)
+func toU8AVX2(dst *uint8, src *float32, n int)
 
 //go:noescape
-func fromU8AVX2(dst *float32, src *uint8, n int, scale float32)
+func toI32AVX2(dst *int32, src *float32, n int)
+
+//go:noescape
+func fromI8AVX2(dst *float32, src *int8, n int)
+
+//go:noescape
+func fromU8AVX2(dst *float32, src *uint8, n int)
+
+//go:noescape
+func fromI32AVX2(dst *float32, src *int32, n int)
 
 //go:noescape
 func toF64AVX2(dst *float64, src *float32, n int)

@@ -1064,9 +1064,9 @@ DATA const7fffffffAVX2<>+24(SB)/4, $0x7fffffff
 DATA const7fffffffAVX2<>+28(SB)/4, $0x7fffffff
 GLOBL const7fffffffAVX2<>(SB), RODATA|NOPTR, $32
 
-// func squareAVX2(dst *float32, x *float32, n int)
+// func sqrtAVX2(dst *float32, x *float32, n int)
 // Requires: AVX
-TEXT ·squareAVX2(SB), $0-24
+TEXT ·sqrtAVX2(SB), $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
@@ -1075,16 +1075,16 @@ TEXT ·squareAVX2(SB), $0-24
 
 loop81:
 	VMOVUPS (CX), Y0
-	VMULPS  Y0, Y0, Y0
+	VSQRTPS Y0, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(CX), Y0
-	VMULPS  Y0, Y0, Y0
+	VSQRTPS Y0, Y0
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS 64(CX), Y0
-	VMULPS  Y0, Y0, Y0
+	VSQRTPS Y0, Y0
 	VMOVUPS Y0, 64(AX)
 	VMOVUPS 96(CX), Y0
-	VMULPS  Y0, Y0, Y0
+	VSQRTPS Y0, Y0
 	VMOVUPS Y0, 96(AX)
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
@@ -1098,7 +1098,7 @@ done82:
 
 loop83:
 	VMOVUPS (CX), Y0
-	VMULPS  Y0, Y0, Y0
+	VSQRTPS Y0, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
@@ -1114,16 +1114,16 @@ done84:
 	SUBQ       DX, SI
 	VMOVDQU    (BX)(SI*4), Y0
 	VMASKMOVPS (CX), Y0, Y1
-	VMULPS     Y1, Y1, Y1
+	VSQRTPS    Y1, Y1
 	VMASKMOVPS Y1, Y0, (AX)
 
 end85:
 	VZEROUPPER
 	RET
 
-// func sqrtAVX2(dst *float32, x *float32, n int)
+// func rsqrtAVX2(dst *float32, x *float32, n int)
 // Requires: AVX
-TEXT ·sqrtAVX2(SB), $0-24
+TEXT ·rsqrtAVX2(SB), $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
@@ -1132,16 +1132,24 @@ TEXT ·sqrtAVX2(SB), $0-24
 
 loop86:
 	VMOVUPS (CX), Y0
+	VMOVUPS const3f800000AVX2<>+0(SB), Y1
 	VSQRTPS Y0, Y0
+	VDIVPS  Y0, Y1, Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(CX), Y0
+	VMOVUPS const3f800000AVX2<>+0(SB), Y1
 	VSQRTPS Y0, Y0
+	VDIVPS  Y0, Y1, Y0
 	VMOVUPS Y0, 32(AX)
 	VMOVUPS 64(CX), Y0
+	VMOVUPS const3f800000AVX2<>+0(SB), Y1
 	VSQRTPS Y0, Y0
+	VDIVPS  Y0, Y1, Y0
 	VMOVUPS Y0, 64(AX)
 	VMOVUPS 96(CX), Y0
+	VMOVUPS const3f800000AVX2<>+0(SB), Y1
 	VSQRTPS Y0, Y0
+	VDIVPS  Y0, Y1, Y0
 	VMOVUPS Y0, 96(AX)
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
@@ -1155,7 +1163,9 @@ done87:
 
 loop88:
 	VMOVUPS (CX), Y0
+	VMOVUPS const3f800000AVX2<>+0(SB), Y1
 	VSQRTPS Y0, Y0
+	VDIVPS  Y0, Y1, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
@@ -1171,79 +1181,12 @@ done89:
 	SUBQ       DX, SI
 	VMOVDQU    (BX)(SI*4), Y0
 	VMASKMOVPS (CX), Y0, Y1
-	VSQRTPS    Y1, Y1
-	VMASKMOVPS Y1, Y0, (AX)
-
-end90:
-	VZEROUPPER
-	RET
-
-// func rsqrtAVX2(dst *float32, x *float32, n int)
-// Requires: AVX
-TEXT ·rsqrtAVX2(SB), $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	SUBQ $0x20, DX
-	JLT  done92
-
-loop91:
-	VMOVUPS (CX), Y0
-	VMOVUPS const3f800000AVX2<>+0(SB), Y1
-	VSQRTPS Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS const3f800000AVX2<>+0(SB), Y1
-	VSQRTPS Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS const3f800000AVX2<>+0(SB), Y1
-	VSQRTPS Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS const3f800000AVX2<>+0(SB), Y1
-	VSQRTPS Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, CX
-	SUBQ    $0x20, DX
-	JGE     loop91
-
-done92:
-	ADDQ $0x20, DX
-	SUBQ $0x08, DX
-	JLT  done94
-
-loop93:
-	VMOVUPS (CX), Y0
-	VMOVUPS const3f800000AVX2<>+0(SB), Y1
-	VSQRTPS Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $0x00000020, AX
-	ADDQ    $0x00000020, CX
-	SUBQ    $0x08, DX
-	JGE     loop93
-
-done94:
-	ADDQ       $0x08, DX
-	TESTQ      DX, DX
-	JZ         end95
-	LEAQ       masks8AVX2<>+0(SB), BX
-	MOVQ       $0x00000008, SI
-	SUBQ       DX, SI
-	VMOVDQU    (BX)(SI*4), Y0
-	VMASKMOVPS (CX), Y0, Y1
 	VMOVUPS    const3f800000AVX2<>+0(SB), Y2
 	VSQRTPS    Y1, Y1
 	VDIVPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (AX)
 
-end95:
+end90:
 	VZEROUPPER
 	RET
 
@@ -1264,9 +1207,9 @@ TEXT ·reluAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x20, DX
-	JLT  done97
+	JLT  done92
 
-loop96:
+loop91:
 	VMOVUPS (CX), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y0
@@ -1286,14 +1229,14 @@ loop96:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
 	SUBQ    $0x20, DX
-	JGE     loop96
+	JGE     loop91
 
-done97:
+done92:
 	ADDQ $0x20, DX
 	SUBQ $0x08, DX
-	JLT  done99
+	JLT  done94
 
-loop98:
+loop93:
 	VMOVUPS (CX), Y0
 	VXORPS  Y1, Y1, Y1
 	VMAXPS  Y0, Y1, Y0
@@ -1301,12 +1244,12 @@ loop98:
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	SUBQ    $0x08, DX
-	JGE     loop98
+	JGE     loop93
 
-done99:
+done94:
 	ADDQ       $0x08, DX
 	TESTQ      DX, DX
-	JZ         end100
+	JZ         end95
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       DX, SI
@@ -1316,7 +1259,7 @@ done99:
 	VMAXPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (AX)
 
-end100:
+end95:
 	VZEROUPPER
 	RET
 
@@ -1327,9 +1270,9 @@ TEXT ·expAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done102
+	JLT  done97
 
-loop101:
+loop96:
 	VMOVUPS      (CX), Y0
 	VMOVUPS      const42b20000AVX2<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -1364,12 +1307,12 @@ loop101:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop101
+	JGE          loop96
 
-done102:
+done97:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end103
+	JZ           end98
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -1406,7 +1349,7 @@ done102:
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end103:
+end98:
 	VZEROUPPER
 	RET
 
@@ -1527,9 +1470,9 @@ TEXT ·expm1AVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done105
+	JLT  done100
 
-loop104:
+loop99:
 	VMOVUPS      (CX), Y0
 	VMOVUPS      const42b20000AVX2<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -1559,12 +1502,12 @@ loop104:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop104
+	JGE          loop99
 
-done105:
+done100:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end106
+	JZ           end101
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -1596,7 +1539,7 @@ done105:
 	VADDPS       Y3, Y3, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end106:
+end101:
 	VZEROUPPER
 	RET
 
@@ -1677,9 +1620,9 @@ TEXT ·logAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done108
+	JLT  done103
 
-loop107:
+loop102:
 	VMOVUPS      (CX), Y0
 	VMULPS       const4b800000AVX2<>+0(SB), Y0, Y1
 	VCMPPS       $0x11, const00800000AVX2<>+0(SB), Y0, Y2
@@ -1726,12 +1669,12 @@ loop107:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop107
+	JGE          loop102
 
-done108:
+done103:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end109
+	JZ           end104
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -1780,7 +1723,7 @@ done108:
 	VBLENDVPS    Y1, Y3, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end109:
+end104:
 	VZEROUPPER
 	RET
 
@@ -1971,9 +1914,9 @@ TEXT ·log1pAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done111
+	JLT  done106
 
-loop110:
+loop105:
 	VMOVUPS      (CX), Y0
 	VADDPS       const3f800000AVX2<>+0(SB), Y0, Y1
 	VSUBPS       const3f800000AVX2<>+0(SB), Y1, Y2
@@ -2028,12 +1971,12 @@ loop110:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop110
+	JGE          loop105
 
-done111:
+done106:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end112
+	JZ           end107
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -2090,7 +2033,7 @@ done111:
 	VBLENDVPS    Y3, Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end112:
+end107:
 	VZEROUPPER
 	RET
 
@@ -2101,9 +2044,9 @@ TEXT ·tanhAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done114
+	JLT  done109
 
-loop113:
+loop108:
 	VMOVUPS      (CX), Y0
 	VPAND        const7fffffffAVX2<>+0(SB), Y0, Y1
 	VMULPS       constc0000000AVX2<>+0(SB), Y1, Y1
@@ -2140,12 +2083,12 @@ loop113:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop113
+	JGE          loop108
 
-done114:
+done109:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end115
+	JZ           end110
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -2184,7 +2127,7 @@ done114:
 	VPOR         Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end115:
+end110:
 	VZEROUPPER
 	RET
 
@@ -2215,9 +2158,9 @@ TEXT ·sigmoidAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done117
+	JLT  done112
 
-loop116:
+loop111:
 	VMOVUPS      (CX), Y0
 	VPXOR        const80000000AVX2<>+0(SB), Y0, Y0
 	VMOVUPS      const42b20000AVX2<>+0(SB), Y1
@@ -2256,12 +2199,12 @@ loop116:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop116
+	JGE          loop111
 
-done117:
+done112:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end118
+	JZ           end113
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -2302,7 +2245,7 @@ done117:
 	VDIVPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end118:
+end113:
 	VZEROUPPER
 	RET
 
@@ -2313,9 +2256,9 @@ TEXT ·erfAVX2(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x08, DX
-	JLT  done120
+	JLT  done115
 
-loop119:
+loop114:
 	VMOVUPS      (CX), Y0
 	VPAND        const7fffffffAVX2<>+0(SB), Y0, Y1
 	VMULPS       Y0, Y0, Y2
@@ -2371,12 +2314,12 @@ loop119:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	SUBQ         $0x08, DX
-	JGE          loop119
+	JGE          loop114
 
-done120:
+done115:
 	ADDQ         $0x08, DX
 	TESTQ        DX, DX
-	JZ           end121
+	JZ           end116
 	LEAQ         masks8AVX2<>+0(SB), BX
 	MOVQ         $0x00000008, SI
 	SUBQ         DX, SI
@@ -2434,7 +2377,7 @@ done120:
 	VBLENDVPS    Y2, Y3, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)
 
-end121:
+end116:
 	VZEROUPPER
 	RET
 
@@ -2598,490 +2541,6 @@ DATA constc2ae999aAVX2<>+24(SB)/4, $0xc2ae999a
 DATA constc2ae999aAVX2<>+28(SB)/4, $0xc2ae999a
 GLOBL constc2ae999aAVX2<>(SB), RODATA|NOPTR, $32
 
-// func geluAVX2(dst *float32, x *float32, n int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·geluAVX2(SB), $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	SUBQ $0x08, DX
-	JLT  done123
-
-loop122:
-	VMOVUPS      (CX), Y0
-	VMULPS       const3f3504f3AVX2<>+0(SB), Y0, Y1
-	VPAND        const7fffffffAVX2<>+0(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMOVUPS      const38a4cb7dAVX2<>+0(SB), Y4
-	VFMADD213PS  constba5204adAVX2<>+0(SB), Y3, Y4
-	VFMADD213PS  const3baa044cAVX2<>+0(SB), Y3, Y4
-	VFMADD213PS  constbcdbfcbfAVX2<>+0(SB), Y3, Y4
-	VFMADD213PS  const3de71680AVX2<>+0(SB), Y3, Y4
-	VFMADD213PS  constbec0939fAVX2<>+0(SB), Y3, Y4
-	VFMADD213PS  const3e0375d4AVX2<>+0(SB), Y3, Y4
-	VMOVUPS      Y1, Y3
-	VFMADD231PS  Y1, Y4, Y3
-	VMOVUPS      const40800000AVX2<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y4
-	VMOVUPS      const376a3f6cAVX2<>+0(SB), Y5
-	VFMADD213PS  constb9b7cf6aAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3b763fdfAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  constbcc4b0bbAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3dda2cd8AVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3f228d5dAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3f90790eAVX2<>+0(SB), Y4, Y5
-	VMULPS       Y4, Y5, Y4
-	VMOVUPS      const3f800000AVX2<>+0(SB), Y5
-	VPXOR        const80000000AVX2<>+0(SB), Y4, Y4
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y6
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y7
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y6, Y7
-	VSUBPS       const4b400000AVX2<>+0(SB), Y7, Y8
-	VMOVUPS      Y6, Y6
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y8, Y6
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y8, Y6
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       const3f800000AVX2<>+0(SB), Y7, Y7
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y8
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y6, Y8
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y6, Y8
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y6, Y8
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y6, Y8
-	VMULPS       Y6, Y6, Y9
-	VMOVUPS      Y6, Y6
-	VFMADD231PS  Y8, Y9, Y6
-	VADDPS       const3f800000AVX2<>+0(SB), Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y4, Y4
-	VPAND        Y6, Y4, Y4
-	VSUBPS       Y4, Y5, Y4
-	VPAND        const80000000AVX2<>+0(SB), Y1, Y1
-	VPOR         Y1, Y4, Y1
-	VCMPPS       $0x11, const3f800000AVX2<>+0(SB), Y2, Y2
-	VBLENDVPS    Y2, Y3, Y1, Y1
-	VMOVUPS      const3f000000AVX2<>+0(SB), Y2
-	VFMADD231PS  const3f000000AVX2<>+0(SB), Y1, Y2
-	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, (AX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	SUBQ         $0x08, DX
-	JGE          loop122
-
-done123:
-	ADDQ         $0x08, DX
-	TESTQ        DX, DX
-	JZ           end124
-	LEAQ         masks8AVX2<>+0(SB), BX
-	MOVQ         $0x00000008, SI
-	SUBQ         DX, SI
-	VMOVDQU      (BX)(SI*4), Y0
-	VMASKMOVPS   (CX), Y0, Y1
-	VMULPS       const3f3504f3AVX2<>+0(SB), Y1, Y2
-	VPAND        const7fffffffAVX2<>+0(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y4
-	VMOVUPS      const38a4cb7dAVX2<>+0(SB), Y5
-	VFMADD213PS  constba5204adAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3baa044cAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  constbcdbfcbfAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3de71680AVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  constbec0939fAVX2<>+0(SB), Y4, Y5
-	VFMADD213PS  const3e0375d4AVX2<>+0(SB), Y4, Y5
-	VMOVUPS      Y2, Y4
-	VFMADD231PS  Y2, Y5, Y4
-	VMOVUPS      const40800000AVX2<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y5
-	VMOVUPS      const376a3f6cAVX2<>+0(SB), Y6
-	VFMADD213PS  constb9b7cf6aAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3b763fdfAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  constbcc4b0bbAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3dda2cd8AVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3f228d5dAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3f90790eAVX2<>+0(SB), Y5, Y6
-	VMULPS       Y5, Y6, Y5
-	VMOVUPS      const3f800000AVX2<>+0(SB), Y6
-	VPXOR        const80000000AVX2<>+0(SB), Y5, Y5
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y8
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y7, Y8
-	VSUBPS       const4b400000AVX2<>+0(SB), Y8, Y9
-	VMOVUPS      Y7, Y7
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y9, Y7
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y9, Y7
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       const3f800000AVX2<>+0(SB), Y8, Y8
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y9
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y7, Y9
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y7, Y9
-	VMULPS       Y7, Y7, Y10
-	VMOVUPS      Y7, Y7
-	VFMADD231PS  Y9, Y10, Y7
-	VADDPS       const3f800000AVX2<>+0(SB), Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y5, Y5
-	VPAND        Y7, Y5, Y5
-	VSUBPS       Y5, Y6, Y5
-	VPAND        const80000000AVX2<>+0(SB), Y2, Y2
-	VPOR         Y2, Y5, Y2
-	VCMPPS       $0x11, const3f800000AVX2<>+0(SB), Y3, Y3
-	VBLENDVPS    Y3, Y4, Y2, Y2
-	VMOVUPS      const3f000000AVX2<>+0(SB), Y3
-	VFMADD231PS  const3f000000AVX2<>+0(SB), Y2, Y3
-	VMULPS       Y3, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
-
-end124:
-	VZEROUPPER
-	RET
-
-// func reluGradAVX2(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, AVX2
-TEXT ·reluGradAVX2(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x08, BX
-	JLT  done126
-
-loop125:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VCMPPS  $0x1e, const00000000AVX2<>+0(SB), Y1, Y1
-	VPAND   Y0, Y1, Y1
-	VMOVUPS Y1, (AX)
-	ADDQ    $0x00000020, AX
-	ADDQ    $0x00000020, CX
-	ADDQ    $0x00000020, DX
-	SUBQ    $0x08, BX
-	JGE     loop125
-
-done126:
-	ADDQ       $0x08, BX
-	TESTQ      BX, BX
-	JZ         end127
-	LEAQ       masks8AVX2<>+0(SB), SI
-	MOVQ       $0x00000008, DI
-	SUBQ       BX, DI
-	VMOVDQU    (SI)(DI*4), Y0
-	VMASKMOVPS (CX), Y0, Y1
-	VMASKMOVPS (DX), Y0, Y2
-	VCMPPS     $0x1e, const00000000AVX2<>+0(SB), Y2, Y2
-	VPAND      Y1, Y2, Y2
-	VMASKMOVPS Y2, Y0, (AX)
-
-end127:
-	VZEROUPPER
-	RET
-
-// func tanhGradAVX2(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, FMA3
-TEXT ·tanhGradAVX2(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x08, BX
-	JLT  done129
-
-loop128:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      (DX), Y1
-	VMOVUPS      const3f800000AVX2<>+0(SB), Y2
-	VMOVUPS      Y2, Y2
-	VFNMADD231PS Y1, Y1, Y2
-	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, (AX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000020, DX
-	SUBQ         $0x08, BX
-	JGE          loop128
-
-done129:
-	ADDQ         $0x08, BX
-	TESTQ        BX, BX
-	JZ           end130
-	LEAQ         masks8AVX2<>+0(SB), SI
-	MOVQ         $0x00000008, DI
-	SUBQ         BX, DI
-	VMOVDQU      (SI)(DI*4), Y0
-	VMASKMOVPS   (CX), Y0, Y1
-	VMASKMOVPS   (DX), Y0, Y2
-	VMOVUPS      const3f800000AVX2<>+0(SB), Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       Y3, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
-
-end130:
-	VZEROUPPER
-	RET
-
-// func sigmoidGradAVX2(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, FMA3
-TEXT ·sigmoidGradAVX2(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x08, BX
-	JLT  done132
-
-loop131:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      (DX), Y1
-	VMOVUPS      Y1, Y2
-	VFNMADD231PS Y1, Y1, Y2
-	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, (AX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000020, DX
-	SUBQ         $0x08, BX
-	JGE          loop131
-
-done132:
-	ADDQ         $0x08, BX
-	TESTQ        BX, BX
-	JZ           end133
-	LEAQ         masks8AVX2<>+0(SB), SI
-	MOVQ         $0x00000008, DI
-	SUBQ         BX, DI
-	VMOVDQU      (SI)(DI*4), Y0
-	VMASKMOVPS   (CX), Y0, Y1
-	VMASKMOVPS   (DX), Y0, Y2
-	VMOVUPS      Y2, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       Y3, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
-
-end133:
-	VZEROUPPER
-	RET
-
-// func geluGradAVX2(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·geluGradAVX2(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x08, BX
-	JLT  done135
-
-loop134:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      (DX), Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       constbf000000AVX2<>+0(SB), Y2, Y2
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y3
-	VMAXPS       Y2, Y3, Y3
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y4
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y3, Y4
-	VSUBPS       const4b400000AVX2<>+0(SB), Y4, Y5
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y5, Y3
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y5, Y3
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       const3f800000AVX2<>+0(SB), Y4, Y4
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y5
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y3, Y5
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y3, Y5
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y3, Y5
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVUPS      Y3, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       const3f800000AVX2<>+0(SB), Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y2, Y2
-	VPAND        Y3, Y2, Y2
-	VMULPS       const3ecc422aAVX2<>+0(SB), Y1, Y3
-	VMULPS       const3f3504f3AVX2<>+0(SB), Y1, Y1
-	VPAND        const7fffffffAVX2<>+0(SB), Y1, Y4
-	VMULPS       Y1, Y1, Y5
-	VMOVUPS      const38a4cb7dAVX2<>+0(SB), Y6
-	VFMADD213PS  constba5204adAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3baa044cAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  constbcdbfcbfAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3de71680AVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  constbec0939fAVX2<>+0(SB), Y5, Y6
-	VFMADD213PS  const3e0375d4AVX2<>+0(SB), Y5, Y6
-	VMOVUPS      Y1, Y5
-	VFMADD231PS  Y1, Y6, Y5
-	VMOVUPS      const40800000AVX2<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y6
-	VMOVUPS      const376a3f6cAVX2<>+0(SB), Y7
-	VFMADD213PS  constb9b7cf6aAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3b763fdfAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  constbcc4b0bbAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3dda2cd8AVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3f228d5dAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3f90790eAVX2<>+0(SB), Y6, Y7
-	VMULPS       Y6, Y7, Y6
-	VMOVUPS      const3f800000AVX2<>+0(SB), Y7
-	VPXOR        const80000000AVX2<>+0(SB), Y6, Y6
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y8
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y9
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y8, Y9
-	VSUBPS       const4b400000AVX2<>+0(SB), Y9, Y10
-	VMOVUPS      Y8, Y8
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y10, Y8
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y10, Y8
-	VPSLLD       $0x17, Y9, Y9
-	VPADDD       const3f800000AVX2<>+0(SB), Y9, Y9
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y10
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y8, Y10
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y8, Y10
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y8, Y10
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VMOVUPS      Y8, Y8
-	VFMADD231PS  Y10, Y11, Y8
-	VADDPS       const3f800000AVX2<>+0(SB), Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y6, Y6
-	VPAND        Y8, Y6, Y6
-	VSUBPS       Y6, Y7, Y6
-	VPAND        const80000000AVX2<>+0(SB), Y1, Y1
-	VPOR         Y1, Y6, Y1
-	VCMPPS       $0x11, const3f800000AVX2<>+0(SB), Y4, Y4
-	VBLENDVPS    Y4, Y5, Y1, Y1
-	VMOVUPS      const3f000000AVX2<>+0(SB), Y4
-	VFMADD231PS  const3f000000AVX2<>+0(SB), Y1, Y4
-	VMOVUPS      Y4, Y1
-	VFMADD231PS  Y2, Y3, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (AX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000020, DX
-	SUBQ         $0x08, BX
-	JGE          loop134
-
-done135:
-	ADDQ         $0x08, BX
-	TESTQ        BX, BX
-	JZ           end136
-	LEAQ         masks8AVX2<>+0(SB), SI
-	MOVQ         $0x00000008, DI
-	SUBQ         BX, DI
-	VMOVDQU      (SI)(DI*4), Y0
-	VMASKMOVPS   (CX), Y0, Y1
-	VMASKMOVPS   (DX), Y0, Y2
-	VMULPS       Y2, Y2, Y3
-	VMULPS       constbf000000AVX2<>+0(SB), Y3, Y3
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y4
-	VMAXPS       Y3, Y4, Y4
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y5
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y4, Y5
-	VSUBPS       const4b400000AVX2<>+0(SB), Y5, Y6
-	VMOVUPS      Y4, Y4
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y6, Y4
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y6, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       const3f800000AVX2<>+0(SB), Y5, Y5
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y6
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y4, Y6
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y4, Y6
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y4, Y6
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y4, Y6
-	VMULPS       Y4, Y4, Y7
-	VMOVUPS      Y4, Y4
-	VFMADD231PS  Y6, Y7, Y4
-	VADDPS       const3f800000AVX2<>+0(SB), Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y3, Y3
-	VPAND        Y4, Y3, Y3
-	VMULPS       const3ecc422aAVX2<>+0(SB), Y2, Y4
-	VMULPS       const3f3504f3AVX2<>+0(SB), Y2, Y2
-	VPAND        const7fffffffAVX2<>+0(SB), Y2, Y5
-	VMULPS       Y2, Y2, Y6
-	VMOVUPS      const38a4cb7dAVX2<>+0(SB), Y7
-	VFMADD213PS  constba5204adAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3baa044cAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  constbcdbfcbfAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3de71680AVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  constbec0939fAVX2<>+0(SB), Y6, Y7
-	VFMADD213PS  const3e0375d4AVX2<>+0(SB), Y6, Y7
-	VMOVUPS      Y2, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VMOVUPS      const40800000AVX2<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y7
-	VMOVUPS      const376a3f6cAVX2<>+0(SB), Y8
-	VFMADD213PS  constb9b7cf6aAVX2<>+0(SB), Y7, Y8
-	VFMADD213PS  const3b763fdfAVX2<>+0(SB), Y7, Y8
-	VFMADD213PS  constbcc4b0bbAVX2<>+0(SB), Y7, Y8
-	VFMADD213PS  const3dda2cd8AVX2<>+0(SB), Y7, Y8
-	VFMADD213PS  const3f228d5dAVX2<>+0(SB), Y7, Y8
-	VFMADD213PS  const3f90790eAVX2<>+0(SB), Y7, Y8
-	VMULPS       Y7, Y8, Y7
-	VMOVUPS      const3f800000AVX2<>+0(SB), Y8
-	VPXOR        const80000000AVX2<>+0(SB), Y7, Y7
-	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y9
-	VMAXPS       Y7, Y9, Y9
-	VMOVUPS      const4b400000AVX2<>+0(SB), Y10
-	VFMADD231PS  const3fb8aa3bAVX2<>+0(SB), Y9, Y10
-	VSUBPS       const4b400000AVX2<>+0(SB), Y10, Y11
-	VMOVUPS      Y9, Y9
-	VFNMADD231PS const3f318000AVX2<>+0(SB), Y11, Y9
-	VFNMADD231PS constb95e8083AVX2<>+0(SB), Y11, Y9
-	VPSLLD       $0x17, Y10, Y10
-	VPADDD       const3f800000AVX2<>+0(SB), Y10, Y10
-	VMOVUPS      const3ab511a9AVX2<>+0(SB), Y11
-	VFMADD213PS  const3c091d36AVX2<>+0(SB), Y9, Y11
-	VFMADD213PS  const3d2aac7aAVX2<>+0(SB), Y9, Y11
-	VFMADD213PS  const3e2aaa48AVX2<>+0(SB), Y9, Y11
-	VFMADD213PS  const3efffffeAVX2<>+0(SB), Y9, Y11
-	VMULPS       Y9, Y9, Y12
-	VMOVUPS      Y9, Y9
-	VFMADD231PS  Y11, Y12, Y9
-	VADDPS       const3f800000AVX2<>+0(SB), Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VCMPPS       $0x15, constc2ae999aAVX2<>+0(SB), Y7, Y7
-	VPAND        Y9, Y7, Y7
-	VSUBPS       Y7, Y8, Y7
-	VPAND        const80000000AVX2<>+0(SB), Y2, Y2
-	VPOR         Y2, Y7, Y2
-	VCMPPS       $0x11, const3f800000AVX2<>+0(SB), Y5, Y5
-	VBLENDVPS    Y5, Y6, Y2, Y2
-	VMOVUPS      const3f000000AVX2<>+0(SB), Y5
-	VFMADD231PS  const3f000000AVX2<>+0(SB), Y2, Y5
-	VMOVUPS      Y5, Y2
-	VFMADD231PS  Y3, Y4, Y2
-	VMULPS       Y2, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
-
-end136:
-	VZEROUPPER
-	RET
-
-DATA constbf000000AVX2<>+0(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+4(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+8(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+12(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+16(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+20(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+24(SB)/4, $0xbf000000
-DATA constbf000000AVX2<>+28(SB)/4, $0xbf000000
-GLOBL constbf000000AVX2<>(SB), RODATA|NOPTR, $32
-
-DATA const3ecc422aAVX2<>+0(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+4(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+8(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+12(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+16(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+20(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+24(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX2<>+28(SB)/4, $0x3ecc422a
-GLOBL const3ecc422aAVX2<>(SB), RODATA|NOPTR, $32
-
 // func selectLessAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
 // Requires: AVX
 TEXT ·selectLessAVX2(SB), $0-48
@@ -3092,9 +2551,9 @@ TEXT ·selectLessAVX2(SB), $0-48
 	MOVQ b+32(FP), SI
 	MOVQ n+40(FP), DI
 	SUBQ $0x10, DI
-	JLT  done138
+	JLT  done118
 
-loop137:
+loop117:
 	VMOVUPS   (CX), Y0
 	VMOVUPS   (DX), Y1
 	VMOVUPS   (BX), Y2
@@ -3115,14 +2574,14 @@ loop137:
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x10, DI
-	JGE       loop137
+	JGE       loop117
 
-done138:
+done118:
 	ADDQ $0x10, DI
 	SUBQ $0x08, DI
-	JLT  done140
+	JLT  done120
 
-loop139:
+loop119:
 	VMOVUPS   (CX), Y0
 	VMOVUPS   (DX), Y1
 	VMOVUPS   (BX), Y2
@@ -3136,12 +2595,12 @@ loop139:
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x08, DI
-	JGE       loop139
+	JGE       loop119
 
-done140:
+done120:
 	ADDQ       $0x08, DI
 	TESTQ      DI, DI
-	JZ         end141
+	JZ         end121
 	LEAQ       masks8AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       DI, R9
@@ -3154,7 +2613,7 @@ done140:
 	VBLENDVPS  Y1, Y3, Y4, Y1
 	VMASKMOVPS Y1, Y0, (AX)
 
-end141:
+end121:
 	VZEROUPPER
 	RET
 
@@ -3168,9 +2627,9 @@ TEXT ·selectLessEqualAVX2(SB), $0-48
 	MOVQ b+32(FP), SI
 	MOVQ n+40(FP), DI
 	SUBQ $0x10, DI
-	JLT  done143
+	JLT  done123
 
-loop142:
+loop122:
 	VMOVUPS   (CX), Y0
 	VMOVUPS   (DX), Y1
 	VMOVUPS   (BX), Y2
@@ -3191,14 +2650,14 @@ loop142:
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x10, DI
-	JGE       loop142
+	JGE       loop122
 
-done143:
+done123:
 	ADDQ $0x10, DI
 	SUBQ $0x08, DI
-	JLT  done145
+	JLT  done125
 
-loop144:
+loop124:
 	VMOVUPS   (CX), Y0
 	VMOVUPS   (DX), Y1
 	VMOVUPS   (BX), Y2
@@ -3212,12 +2671,12 @@ loop144:
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x08, DI
-	JGE       loop144
+	JGE       loop124
 
-done145:
+done125:
 	ADDQ       $0x08, DI
 	TESTQ      DI, DI
-	JZ         end146
+	JZ         end126
 	LEAQ       masks8AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       DI, R9
@@ -3230,223 +2689,7 @@ done145:
 	VBLENDVPS  Y1, Y3, Y4, Y1
 	VMASKMOVPS Y1, Y0, (AX)
 
-end146:
-	VZEROUPPER
-	RET
-
-// func fmaAVX2(dst *float32, x *float32, y *float32, z *float32, n int)
-// Requires: AVX, FMA3
-TEXT ·fmaAVX2(SB), $0-40
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ y+16(FP), DX
-	MOVQ z+24(FP), BX
-	MOVQ n+32(FP), SI
-	SUBQ $0x20, SI
-	JLT  done148
-
-loop147:
-	VMOVUPS     (CX), Y0
-	VMOVUPS     (DX), Y1
-	VMOVUPS     (BX), Y2
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, (AX)
-	VMOVUPS     32(CX), Y0
-	VMOVUPS     32(DX), Y1
-	VMOVUPS     32(BX), Y2
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, 32(AX)
-	VMOVUPS     64(CX), Y0
-	VMOVUPS     64(DX), Y1
-	VMOVUPS     64(BX), Y2
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, 64(AX)
-	VMOVUPS     96(CX), Y0
-	VMOVUPS     96(DX), Y1
-	VMOVUPS     96(BX), Y2
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, 96(AX)
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	ADDQ        $0x00000080, DX
-	ADDQ        $0x00000080, BX
-	SUBQ        $0x20, SI
-	JGE         loop147
-
-done148:
-	ADDQ $0x20, SI
-	SUBQ $0x08, SI
-	JLT  done150
-
-loop149:
-	VMOVUPS     (CX), Y0
-	VMOVUPS     (DX), Y1
-	VMOVUPS     (BX), Y2
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, (AX)
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000020, DX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x08, SI
-	JGE         loop149
-
-done150:
-	ADDQ        $0x08, SI
-	TESTQ       SI, SI
-	JZ          end151
-	LEAQ        masks8AVX2<>+0(SB), DI
-	MOVQ        $0x00000008, R8
-	SUBQ        SI, R8
-	VMOVDQU     (DI)(R8*4), Y0
-	VMASKMOVPS  (CX), Y0, Y1
-	VMASKMOVPS  (DX), Y0, Y2
-	VMASKMOVPS  (BX), Y0, Y3
-	VMOVUPS     Y3, Y3
-	VFMADD231PS Y2, Y1, Y3
-	VMASKMOVPS  Y3, Y0, (AX)
-
-end151:
-	VZEROUPPER
-	RET
-
-// func axpyAVX2(y *float32, x *float32, n int, a float32)
-// Requires: AVX, FMA3
-TEXT ·axpyAVX2(SB), $0-28
-	MOVQ         y+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS a+24(FP), Y0
-	SUBQ         $0x20, DX
-	JLT          done153
-
-loop152:
-	VMOVUPS     (AX), Y1
-	VMOVUPS     (CX), Y2
-	VMOVUPS     Y1, Y1
-	VFMADD231PS Y0, Y2, Y1
-	VMOVUPS     Y1, (AX)
-	VMOVUPS     32(AX), Y1
-	VMOVUPS     32(CX), Y2
-	VMOVUPS     Y1, Y1
-	VFMADD231PS Y0, Y2, Y1
-	VMOVUPS     Y1, 32(AX)
-	VMOVUPS     64(AX), Y1
-	VMOVUPS     64(CX), Y2
-	VMOVUPS     Y1, Y1
-	VFMADD231PS Y0, Y2, Y1
-	VMOVUPS     Y1, 64(AX)
-	VMOVUPS     96(AX), Y1
-	VMOVUPS     96(CX), Y2
-	VMOVUPS     Y1, Y1
-	VFMADD231PS Y0, Y2, Y1
-	VMOVUPS     Y1, 96(AX)
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	SUBQ        $0x20, DX
-	JGE         loop152
-
-done153:
-	ADDQ $0x20, DX
-	SUBQ $0x08, DX
-	JLT  done155
-
-loop154:
-	VMOVUPS     (AX), Y1
-	VMOVUPS     (CX), Y2
-	VMOVUPS     Y1, Y1
-	VFMADD231PS Y0, Y2, Y1
-	VMOVUPS     Y1, (AX)
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, CX
-	SUBQ        $0x08, DX
-	JGE         loop154
-
-done155:
-	ADDQ        $0x08, DX
-	TESTQ       DX, DX
-	JZ          end156
-	LEAQ        masks8AVX2<>+0(SB), BX
-	MOVQ        $0x00000008, SI
-	SUBQ        DX, SI
-	VMOVDQU     (BX)(SI*4), Y1
-	VMASKMOVPS  (AX), Y1, Y2
-	VMASKMOVPS  (CX), Y1, Y3
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y0, Y3, Y2
-	VMASKMOVPS  Y2, Y1, (AX)
-
-end156:
-	VZEROUPPER
-	RET
-
-// func scaleShiftAVX2(dst *float32, x *float32, n int, a float32, b float32)
-// Requires: AVX, FMA3
-TEXT ·scaleShiftAVX2(SB), $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS a+24(FP), Y0
-	VBROADCASTSS b+28(FP), Y1
-	SUBQ         $0x20, DX
-	JLT          done158
-
-loop157:
-	VMOVUPS     (CX), Y2
-	VMOVUPS     Y1, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(CX), Y2
-	VMOVUPS     Y1, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	VMOVUPS     64(CX), Y2
-	VMOVUPS     Y1, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 64(AX)
-	VMOVUPS     96(CX), Y2
-	VMOVUPS     Y1, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 96(AX)
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	SUBQ        $0x20, DX
-	JGE         loop157
-
-done158:
-	ADDQ $0x20, DX
-	SUBQ $0x08, DX
-	JLT  done160
-
-loop159:
-	VMOVUPS     (CX), Y2
-	VMOVUPS     Y1, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, CX
-	SUBQ        $0x08, DX
-	JGE         loop159
-
-done160:
-	ADDQ        $0x08, DX
-	TESTQ       DX, DX
-	JZ          end161
-	LEAQ        masks8AVX2<>+0(SB), BX
-	MOVQ        $0x00000008, SI
-	SUBQ        DX, SI
-	VMOVDQU     (BX)(SI*4), Y2
-	VMASKMOVPS  (CX), Y2, Y3
-	VMOVUPS     Y1, Y1
-	VFMADD231PS Y0, Y3, Y1
-	VMASKMOVPS  Y1, Y2, (AX)
-
-end161:
+end126:
 	VZEROUPPER
 	RET
 
@@ -3459,9 +2702,9 @@ TEXT ·subTwoAVX2(SB), $0-32
 	VBROADCASTSS a+24(FP), Y0
 	VBROADCASTSS b+28(FP), Y1
 	SUBQ         $0x20, DX
-	JLT          done163
+	JLT          done128
 
-loop162:
+loop127:
 	VMOVUPS (CX), Y2
 	VSUBPS  Y0, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
@@ -3481,14 +2724,14 @@ loop162:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, CX
 	SUBQ    $0x20, DX
-	JGE     loop162
+	JGE     loop127
 
-done163:
+done128:
 	ADDQ $0x20, DX
 	SUBQ $0x08, DX
-	JLT  done165
+	JLT  done130
 
-loop164:
+loop129:
 	VMOVUPS (CX), Y2
 	VSUBPS  Y0, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
@@ -3496,12 +2739,12 @@ loop164:
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	SUBQ    $0x08, DX
-	JGE     loop164
+	JGE     loop129
 
-done165:
+done130:
 	ADDQ       $0x08, DX
 	TESTQ      DX, DX
-	JZ         end166
+	JZ         end131
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       DX, SI
@@ -3511,7 +2754,7 @@ done165:
 	VSUBPS     Y1, Y0, Y0
 	VMASKMOVPS Y0, Y2, (AX)
 
-end166:
+end131:
 	VZEROUPPER
 	RET
 
@@ -3526,9 +2769,9 @@ TEXT ·sumAVX2(SB), $0-20
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y0
 	SUBQ    $0x20, CX
-	JLT     tail168
+	JLT     tail133
 
-loop167:
+loop132:
 	VMOVUPS (AX), Y4
 	VADDPS  Y4, Y1, Y1
 	VMOVUPS 32(AX), Y4
@@ -3539,11 +2782,11 @@ loop167:
 	VADDPS  Y4, Y0, Y0
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop167
+	JGE     loop132
 
-tail168:
+tail133:
 	ADDQ       $0x20, CX
-	JZ         end169
+	JZ         end134
 	MOVQ       CX, DX
 	XORQ       BX, BX
 	TESTQ      DX, DX
@@ -3599,7 +2842,7 @@ tail168:
 	VMASKMOVPS 96(AX), Y4, Y4
 	VADDPS     Y4, Y0, Y0
 
-end169:
+end134:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y0, Y2, Y2
 	VADDPS       Y2, Y1, Y0
@@ -3610,114 +2853,6 @@ end169:
 	VPSHUFD      $0x01, X1, X0
 	VADDPS       X0, X1, X1
 	MOVSS        X1, ret+16(FP)
-	VZEROUPPER
-	RET
-
-// func dotAVX2(x *float32, y *float32, n int) float32
-// Requires: AVX, CMOV, FMA3, SSE
-TEXT ·dotAVX2(SB), $0-28
-	MOVQ    x+0(FP), AX
-	MOVQ    y+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPS const00000000AVX2<>+0(SB), Y0
-	VMOVAPS Y0, Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y0
-	SUBQ    $0x20, DX
-	JLT     tail171
-
-loop170:
-	VMOVUPS     (AX), Y4
-	VMOVUPS     (CX), Y5
-	VFMADD231PS Y4, Y5, Y1
-	VMOVUPS     32(AX), Y4
-	VMOVUPS     32(CX), Y5
-	VFMADD231PS Y4, Y5, Y2
-	VMOVUPS     64(AX), Y4
-	VMOVUPS     64(CX), Y5
-	VFMADD231PS Y4, Y5, Y3
-	VMOVUPS     96(AX), Y4
-	VMOVUPS     96(CX), Y5
-	VFMADD231PS Y4, Y5, Y0
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	SUBQ        $0x20, DX
-	JGE         loop170
-
-tail171:
-	ADDQ        $0x20, DX
-	JZ          end172
-	MOVQ        DX, BX
-	XORQ        SI, SI
-	TESTQ       BX, BX
-	CMOVQLT     SI, BX
-	MOVQ        $0x00000008, SI
-	CMPQ        BX, SI
-	CMOVQGT     SI, BX
-	LEAQ        masks8AVX2<>+0(SB), SI
-	MOVQ        $0x00000008, DI
-	SUBQ        BX, DI
-	VMOVDQU     (SI)(DI*4), Y4
-	VMASKMOVPS  (AX), Y4, Y5
-	VMASKMOVPS  (CX), Y4, Y4
-	VFMADD231PS Y5, Y4, Y1
-	MOVQ        DX, BX
-	SUBQ        $0x08, BX
-	XORQ        SI, SI
-	TESTQ       BX, BX
-	CMOVQLT     SI, BX
-	MOVQ        $0x00000008, SI
-	CMPQ        BX, SI
-	CMOVQGT     SI, BX
-	LEAQ        masks8AVX2<>+0(SB), SI
-	MOVQ        $0x00000008, DI
-	SUBQ        BX, DI
-	VMOVDQU     (SI)(DI*4), Y4
-	VMASKMOVPS  32(AX), Y4, Y5
-	VMASKMOVPS  32(CX), Y4, Y4
-	VFMADD231PS Y5, Y4, Y2
-	MOVQ        DX, BX
-	SUBQ        $0x10, BX
-	XORQ        SI, SI
-	TESTQ       BX, BX
-	CMOVQLT     SI, BX
-	MOVQ        $0x00000008, SI
-	CMPQ        BX, SI
-	CMOVQGT     SI, BX
-	LEAQ        masks8AVX2<>+0(SB), SI
-	MOVQ        $0x00000008, DI
-	SUBQ        BX, DI
-	VMOVDQU     (SI)(DI*4), Y4
-	VMASKMOVPS  64(AX), Y4, Y5
-	VMASKMOVPS  64(CX), Y4, Y4
-	VFMADD231PS Y5, Y4, Y3
-	SUBQ        $0x18, DX
-	XORQ        BX, BX
-	TESTQ       DX, DX
-	CMOVQLT     BX, DX
-	MOVQ        $0x00000008, BX
-	CMPQ        DX, BX
-	CMOVQGT     BX, DX
-	LEAQ        masks8AVX2<>+0(SB), BX
-	MOVQ        $0x00000008, SI
-	SUBQ        DX, SI
-	VMOVDQU     (BX)(SI*4), Y4
-	VMASKMOVPS  96(AX), Y4, Y5
-	VMASKMOVPS  96(CX), Y4, Y4
-	VFMADD231PS Y5, Y4, Y0
-
-end172:
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y0, Y2, Y2
-	VADDPS       Y2, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VPSHUFD      $0x0e, X1, X0
-	VADDPS       X0, X1, X1
-	VPSHUFD      $0x01, X1, X0
-	VADDPS       X0, X1, X1
-	MOVSS        X1, ret+24(FP)
 	VZEROUPPER
 	RET
 
@@ -3732,9 +2867,9 @@ TEXT ·maxOfAVX2(SB), $0-20
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	SUBQ    $0x20, CX
-	JLT     tail174
+	JLT     tail136
 
-loop173:
+loop135:
 	VMOVUPS   (AX), Y5
 	VMAXPS    Y5, Y1, Y5
 	VCMPPS    $0x03, Y1, Y1, Y6
@@ -3753,11 +2888,11 @@ loop173:
 	VBLENDVPS Y6, Y4, Y5, Y4
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x20, CX
-	JGE       loop173
+	JGE       loop135
 
-tail174:
+tail136:
 	ADDQ       $0x20, CX
-	JZ         end175
+	JZ         end137
 	MOVQ       CX, DX
 	XORQ       BX, BX
 	TESTQ      DX, DX
@@ -3825,7 +2960,7 @@ tail174:
 	VCMPPS     $0x03, Y4, Y4, Y5
 	VBLENDVPS  Y5, Y4, Y0, Y4
 
-end175:
+end137:
 	VMAXPS       Y3, Y1, Y0
 	VCMPPS       $0x03, Y1, Y1, Y3
 	VBLENDVPS    Y3, Y1, Y0, Y1
@@ -3862,9 +2997,9 @@ TEXT ·minOfAVX2(SB), $0-20
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	SUBQ    $0x20, CX
-	JLT     tail177
+	JLT     tail139
 
-loop176:
+loop138:
 	VMOVUPS   (AX), Y5
 	VMINPS    Y5, Y1, Y5
 	VCMPPS    $0x03, Y1, Y1, Y6
@@ -3883,11 +3018,11 @@ loop176:
 	VBLENDVPS Y6, Y4, Y5, Y4
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x20, CX
-	JGE       loop176
+	JGE       loop138
 
-tail177:
+tail139:
 	ADDQ       $0x20, CX
-	JZ         end178
+	JZ         end140
 	MOVQ       CX, DX
 	XORQ       BX, BX
 	TESTQ      DX, DX
@@ -3955,7 +3090,7 @@ tail177:
 	VCMPPS     $0x03, Y4, Y4, Y5
 	VBLENDVPS  Y5, Y4, Y0, Y4
 
-end178:
+end140:
 	VMINPS       Y3, Y1, Y0
 	VCMPPS       $0x03, Y1, Y1, Y3
 	VBLENDVPS    Y3, Y1, Y0, Y1
@@ -3978,6 +3113,204 @@ end178:
 	VCMPPS       $0x03, X1, X1, X2
 	VBLENDVPS    X2, X1, X0, X1
 	MOVSS        X1, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func sumShortRowsAVX2(dst *float32, x *float32, rows int, cols int)
+// Requires: AVX, CMOV
+TEXT ·sumShortRowsAVX2(SB), $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	VMOVUPS const00000000AVX2<>+0(SB), Y0
+	MOVQ    BX, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y1
+	MOVQ    BX, SI
+	SUBQ    $0x08, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y2
+	MOVQ    BX, SI
+	SUBQ    $0x10, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y3
+	MOVQ    BX, SI
+	SUBQ    $0x18, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y4
+	SHLQ    $0x02, BX
+
+row141:
+	VMASKMOVPS   (CX), Y1, Y5
+	VMOVAPS      Y0, Y6
+	VADDPS       Y5, Y6, Y6
+	VMASKMOVPS   32(CX), Y2, Y5
+	VMOVAPS      Y0, Y7
+	VADDPS       Y5, Y7, Y7
+	VMASKMOVPS   64(CX), Y3, Y5
+	VMOVAPS      Y0, Y8
+	VADDPS       Y5, Y8, Y8
+	VMASKMOVPS   96(CX), Y4, Y5
+	VMOVAPS      Y0, Y9
+	VADDPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y7, Y6, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X6
+	VPSHUFD      $0x0e, X6, X5
+	VADDPS       X5, X6, X6
+	VPSHUFD      $0x01, X6, X5
+	VADDPS       X5, X6, X6
+	VMOVSS       X6, (AX)
+	ADDQ         BX, CX
+	ADDQ         $0x04, AX
+	DECQ         DX
+	JNZ          row141
+	VZEROUPPER
+	RET
+
+// func maxShortRowsAVX2(dst *float32, x *float32, rows int, cols int)
+// Requires: AVX, CMOV
+TEXT ·maxShortRowsAVX2(SB), $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	VMOVUPS constff800000AVX2<>+0(SB), Y0
+	MOVQ    BX, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y1
+	MOVQ    BX, SI
+	SUBQ    $0x08, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y2
+	MOVQ    BX, SI
+	SUBQ    $0x10, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y3
+	MOVQ    BX, SI
+	SUBQ    $0x18, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000008, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	LEAQ    masks8AVX2<>+0(SB), DI
+	MOVQ    $0x00000008, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y4
+	SHLQ    $0x02, BX
+
+row142:
+	VMASKMOVPS   (CX), Y1, Y5
+	VBLENDVPS    Y1, Y5, Y0, Y5
+	VMOVAPS      Y0, Y6
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x03, Y6, Y6, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y6
+	VMASKMOVPS   32(CX), Y2, Y5
+	VBLENDVPS    Y2, Y5, Y0, Y5
+	VMOVAPS      Y0, Y7
+	VMAXPS       Y5, Y7, Y5
+	VCMPPS       $0x03, Y7, Y7, Y8
+	VBLENDVPS    Y8, Y7, Y5, Y7
+	VMASKMOVPS   64(CX), Y3, Y5
+	VBLENDVPS    Y3, Y5, Y0, Y5
+	VMOVAPS      Y0, Y8
+	VMAXPS       Y5, Y8, Y5
+	VCMPPS       $0x03, Y8, Y8, Y9
+	VBLENDVPS    Y9, Y8, Y5, Y8
+	VMASKMOVPS   96(CX), Y4, Y5
+	VBLENDVPS    Y4, Y5, Y0, Y5
+	VMOVAPS      Y0, Y9
+	VMAXPS       Y5, Y9, Y5
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y9, Y5, Y9
+	VMAXPS       Y8, Y6, Y5
+	VCMPPS       $0x03, Y6, Y6, Y8
+	VBLENDVPS    Y8, Y6, Y5, Y6
+	VMAXPS       Y9, Y7, Y5
+	VCMPPS       $0x03, Y7, Y7, Y8
+	VBLENDVPS    Y8, Y7, Y5, Y7
+	VMAXPS       Y7, Y6, Y5
+	VCMPPS       $0x03, Y6, Y6, Y7
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VMAXPS       X6, X5, X6
+	VCMPPS       $0x03, X5, X5, X7
+	VBLENDVPS    X7, X5, X6, X6
+	VPSHUFD      $0x0e, X6, X5
+	VMAXPS       X5, X6, X5
+	VCMPPS       $0x03, X6, X6, X7
+	VBLENDVPS    X7, X6, X5, X6
+	VPSHUFD      $0x01, X6, X5
+	VMAXPS       X5, X6, X5
+	VCMPPS       $0x03, X6, X6, X7
+	VBLENDVPS    X7, X6, X5, X6
+	VMOVSS       X6, (AX)
+	ADDQ         BX, CX
+	ADDQ         $0x04, AX
+	DECQ         DX
+	JNZ          row142
 	VZEROUPPER
 	RET
 
@@ -4019,24 +3352,24 @@ TEXT ·softmaxRowsAVX2(SB), $0-64
 	SUBQ    R11, R13
 	VMOVDQU (R12)(R13*4), Y1
 
-row179:
+row143:
 	VMOVUPS constff800000AVX2<>+0(SB), Y2
 	VMOVUPS constff800000AVX2<>+0(SB), Y3
 	XORQ    R11, R11
 
-group180:
+group144:
 	CMPQ    R11, SI
-	JGE     whole181
+	JGE     whole145
 	VMOVUPS (AX)(R11*4), Y4
 	VMAXPS  Y2, Y4, Y2
 	VMOVUPS 32(AX)(R11*4), Y4
 	VMAXPS  Y3, Y4, Y3
 	ADDQ    $0x10, R11
-	JMP     group180
+	JMP     group144
 
-whole181:
+whole145:
 	TESTQ      R10, R10
-	JZ         rowend182
+	JZ         rowend146
 	VMASKMOVPS (AX)(R11*4), Y0, Y4
 	VMOVUPS    constff800000AVX2<>+0(SB), Y5
 	VBLENDVPS  Y0, Y4, Y5, Y4
@@ -4046,7 +3379,7 @@ whole181:
 	VBLENDVPS  Y1, Y4, Y5, Y4
 	VMAXPS     Y3, Y4, Y3
 
-rowend182:
+rowend146:
 	VMAXPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VMAXPS       X3, X2, X3
@@ -4060,9 +3393,9 @@ rowend182:
 	VMOVUPS      const00000000AVX2<>+0(SB), Y4
 	XORQ         R11, R11
 
-group183:
+group147:
 	CMPQ         R11, SI
-	JGE          whole184
+	JGE          whole148
 	VMOVUPS      (AX)(R11*4), Y5
 	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
@@ -4116,11 +3449,11 @@ group183:
 	VMOVUPS      Y5, 32(R8)(R11*4)
 	VADDPS       Y5, Y4, Y4
 	ADDQ         $0x10, R11
-	JMP          group183
+	JMP          group147
 
-whole184:
+whole148:
 	TESTQ        R10, R10
-	JZ           rowend185
+	JZ           rowend149
 	VMASKMOVPS   (AX)(R11*4), Y0, Y5
 	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
@@ -4178,7 +3511,7 @@ whole184:
 	VBLENDVPS    Y1, Y2, Y5, Y2
 	VADDPS       Y2, Y4, Y4
 
-rowend185:
+rowend149:
 	VADDPS       Y4, Y3, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X3
@@ -4192,9 +3525,9 @@ rowend185:
 	VBROADCASTSS X2, Y2
 	XORQ         R11, R11
 
-group186:
+group150:
 	CMPQ    R11, SI
-	JGE     whole187
+	JGE     whole151
 	VMOVUPS (R8)(R11*4), Y3
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, (R8)(R11*4)
@@ -4202,11 +3535,11 @@ group186:
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, 32(R8)(R11*4)
 	ADDQ    $0x10, R11
-	JMP     group186
+	JMP     group150
 
-whole187:
+whole151:
 	TESTQ      R10, R10
-	JZ         rowend188
+	JZ         rowend152
 	VMASKMOVPS (R8)(R11*4), Y0, Y3
 	VMULPS     Y2, Y3, Y3
 	VMASKMOVPS Y3, Y0, (R8)(R11*4)
@@ -4214,13 +3547,13 @@ whole187:
 	VMULPS     Y2, Y3, Y2
 	VMASKMOVPS Y2, Y1, 32(R8)(R11*4)
 
-rowend188:
+rowend152:
 	ADDQ R9, R8
 	ADDQ DI, AX
 	ADDQ $0x04, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row179
+	JNZ  row143
 	VZEROUPPER
 	RET
 
@@ -4260,24 +3593,24 @@ TEXT ·rowStatsAVX2(SB), $0-48
 	SUBQ    R9, R11
 	VMOVDQU (R10)(R11*4), Y1
 
-row189:
+row153:
 	VMOVUPS constff800000AVX2<>+0(SB), Y2
 	VMOVUPS constff800000AVX2<>+0(SB), Y3
 	XORQ    R9, R9
 
-group190:
+group154:
 	CMPQ    R9, SI
-	JGE     whole191
+	JGE     whole155
 	VMOVUPS (AX)(R9*4), Y4
 	VMAXPS  Y2, Y4, Y2
 	VMOVUPS 32(AX)(R9*4), Y4
 	VMAXPS  Y3, Y4, Y3
 	ADDQ    $0x10, R9
-	JMP     group190
+	JMP     group154
 
-whole191:
+whole155:
 	TESTQ      R8, R8
-	JZ         rowend192
+	JZ         rowend156
 	VMASKMOVPS (AX)(R9*4), Y0, Y4
 	VMOVUPS    constff800000AVX2<>+0(SB), Y5
 	VBLENDVPS  Y0, Y4, Y5, Y4
@@ -4287,7 +3620,7 @@ whole191:
 	VBLENDVPS  Y1, Y4, Y5, Y4
 	VMAXPS     Y3, Y4, Y3
 
-rowend192:
+rowend156:
 	VMAXPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VMAXPS       X3, X2, X3
@@ -4301,9 +3634,9 @@ rowend192:
 	VMOVUPS      const00000000AVX2<>+0(SB), Y4
 	XORQ         R9, R9
 
-group193:
+group157:
 	CMPQ         R9, SI
-	JGE          whole194
+	JGE          whole158
 	VMOVUPS      (AX)(R9*4), Y5
 	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
@@ -4355,11 +3688,11 @@ group193:
 	VPAND        Y6, Y5, Y5
 	VADDPS       Y5, Y4, Y4
 	ADDQ         $0x10, R9
-	JMP          group193
+	JMP          group157
 
-whole194:
+whole158:
 	TESTQ        R8, R8
-	JZ           rowend195
+	JZ           rowend159
 	VMASKMOVPS   (AX)(R9*4), Y0, Y5
 	VSUBPS       Y2, Y5, Y5
 	VMOVUPS      constc2ae999aAVX2<>+0(SB), Y6
@@ -4415,7 +3748,7 @@ whole194:
 	VBLENDVPS    Y1, Y2, Y5, Y2
 	VADDPS       Y2, Y4, Y4
 
-rowend195:
+rowend159:
 	VADDPS       Y4, Y3, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X3
@@ -4428,7 +3761,7 @@ rowend195:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, DX
 	DECQ         BX
-	JNZ          row189
+	JNZ          row153
 	VZEROUPPER
 	RET
 
@@ -4441,9 +3774,9 @@ TEXT ·colSumsAVX2(SB), $0-40
 	MOVQ cols+24(FP), BX
 	MOVQ xStep+32(FP), SI
 	SUBQ $0x00000040, BX
-	JLT  done197
+	JLT  done161
 
-cols196:
+cols160:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -4455,7 +3788,7 @@ cols196:
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down198:
+down162:
 	VADDPS  (DI), Y0, Y0
 	VADDPS  32(DI), Y1, Y1
 	VADDPS  64(DI), Y2, Y2
@@ -4466,7 +3799,7 @@ down198:
 	VADDPS  224(DI), Y7, Y7
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down198
+	JNZ     down162
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -4478,33 +3811,33 @@ down198:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	SUBQ    $0x00000040, BX
-	JGE     cols196
+	JGE     cols160
 
-done197:
+done161:
 	ADDQ $0x00000040, BX
 	SUBQ $0x00000008, BX
-	JLT  done200
+	JLT  done164
 
-cols199:
+cols163:
 	VMOVUPS (AX), Y0
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down201:
+down165:
 	VADDPS  (DI), Y0, Y0
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down201
+	JNZ     down165
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	SUBQ    $0x00000008, BX
-	JGE     cols199
+	JGE     cols163
 
-done200:
+done164:
 	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
-	JZ         end202
+	JZ         end166
 	LEAQ       masks8AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       BX, R8
@@ -4512,17 +3845,17 @@ done200:
 	VMASKMOVPS (AX), Y0, Y1
 	MOVQ       CX, BX
 
-down203:
+down167:
 	VMASKMOVPS (BX), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	ADDQ       SI, BX
 	DECQ       DX
-	JNZ        down203
+	JNZ        down167
 	VMASKMOVPS Y1, Y0, (AX)
 	ADDQ       $0x00000020, AX
 	ADDQ       $0x00000020, CX
 
-end202:
+end166:
 	VZEROUPPER
 	RET
 
@@ -4535,7 +3868,7 @@ TEXT ·transpose8(SB), $0-40
 	MOVQ srcStep+24(FP), BX
 	MOVQ cols+32(FP), SI
 
-loop204:
+loop168:
 	MOVQ       DX, DI
 	VMOVUPS    (DI), Y0
 	ADDQ       BX, DI
@@ -4595,7 +3928,139 @@ loop204:
 	ADDQ       CX, AX
 	ADDQ       $0x20, DX
 	SUBQ       $0x08, SI
-	JNZ        loop204
+	JNZ        loop168
+	VZEROUPPER
+	RET
+
+// func transpose16(dst *float32, dstStep int, src *float32, srcStep int, cols int)
+// Requires: AVX
+TEXT ·transpose16(SB), $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ dstStep+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStep+24(FP), BX
+	MOVQ cols+32(FP), SI
+
+loop169:
+	MOVQ       DX, DI
+	VMOVUPS    (DI), Y0
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y1
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y2
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y3
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y4
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y5
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y6
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y7
+	ADDQ       BX, DI
+	MOVQ       AX, R8
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPS  Y5, Y4, Y12
+	VUNPCKHPS  Y5, Y4, Y13
+	VUNPCKLPS  Y7, Y6, Y14
+	VUNPCKHPS  Y7, Y6, Y15
+	VSHUFPS    $0x44, Y10, Y8, Y0
+	VSHUFPS    $0xee, Y10, Y8, Y1
+	VSHUFPS    $0x44, Y11, Y9, Y2
+	VSHUFPS    $0xee, Y11, Y9, Y3
+	VSHUFPS    $0x44, Y14, Y12, Y4
+	VSHUFPS    $0xee, Y14, Y12, Y5
+	VSHUFPS    $0x44, Y15, Y13, Y6
+	VSHUFPS    $0xee, Y15, Y13, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VPERM2F128 $0x31, Y4, Y0, Y12
+	VPERM2F128 $0x20, Y5, Y1, Y9
+	VPERM2F128 $0x31, Y5, Y1, Y13
+	VPERM2F128 $0x20, Y6, Y2, Y10
+	VPERM2F128 $0x31, Y6, Y2, Y14
+	VPERM2F128 $0x20, Y7, Y3, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y15
+	VMOVUPS    Y8, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y9, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y10, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y11, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y12, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y13, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y14, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y15, (R8)
+	ADDQ       CX, R8
+	VMOVUPS    (DI), Y0
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y1
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y2
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y3
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y4
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y5
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y6
+	ADDQ       BX, DI
+	VMOVUPS    (DI), Y7
+	ADDQ       BX, DI
+	MOVQ       AX, R8
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPS  Y5, Y4, Y12
+	VUNPCKHPS  Y5, Y4, Y13
+	VUNPCKLPS  Y7, Y6, Y14
+	VUNPCKHPS  Y7, Y6, Y15
+	VSHUFPS    $0x44, Y10, Y8, Y0
+	VSHUFPS    $0xee, Y10, Y8, Y1
+	VSHUFPS    $0x44, Y11, Y9, Y2
+	VSHUFPS    $0xee, Y11, Y9, Y3
+	VSHUFPS    $0x44, Y14, Y12, Y4
+	VSHUFPS    $0xee, Y14, Y12, Y5
+	VSHUFPS    $0x44, Y15, Y13, Y6
+	VSHUFPS    $0xee, Y15, Y13, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VPERM2F128 $0x31, Y4, Y0, Y12
+	VPERM2F128 $0x20, Y5, Y1, Y9
+	VPERM2F128 $0x31, Y5, Y1, Y13
+	VPERM2F128 $0x20, Y6, Y2, Y10
+	VPERM2F128 $0x31, Y6, Y2, Y14
+	VPERM2F128 $0x20, Y7, Y3, Y11
+	VPERM2F128 $0x31, Y7, Y3, Y15
+	VMOVUPS    Y8, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y9, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y10, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y11, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y12, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y13, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y14, 32(R8)
+	ADDQ       CX, R8
+	VMOVUPS    Y15, 32(R8)
+	ADDQ       CX, R8
+	MOVQ       R8, AX
+	ADDQ       $0x20, DX
+	SUBQ       $0x08, SI
+	JNZ        loop169
 	VZEROUPPER
 	RET
 
@@ -4606,7 +4071,7 @@ TEXT ·toBF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop205:
+loop170:
 	VMOVUPS      (CX), Y0
 	VPSRLD       $0x10, Y0, Y1
 	VPAND        const00000001AVX2<>+0(SB), Y1, Y1
@@ -4623,7 +4088,7 @@ loop205:
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000010, AX
 	SUBQ         $0x08, DX
-	JNZ          loop205
+	JNZ          loop170
 	VZEROUPPER
 	RET
 
@@ -4664,14 +4129,14 @@ TEXT ·fromBF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop206:
+loop171:
 	VPMOVZXWD (CX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop206
+	JNZ       loop171
 	VZEROUPPER
 	RET
 
@@ -4682,13 +4147,13 @@ TEXT ·toF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop207:
+loop172:
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000010, AX
 	SUBQ      $0x08, DX
-	JNZ       loop207
+	JNZ       loop172
 	VZEROUPPER
 	RET
 
@@ -4699,40 +4164,38 @@ TEXT ·fromF16AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop208:
+loop173:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop208
+	JNZ       loop173
 	VZEROUPPER
 	RET
 
-// func toI8AVX2(dst *int8, src *float32, n int, scale float32)
+// func toI8AVX2(dst *int8, src *float32, n int)
 // Requires: AVX, AVX2
-TEXT ·toI8AVX2(SB), $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS scale+24(FP), Y0
+TEXT ·toI8AVX2(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
 
-loop209:
-	VMOVUPS      (CX), Y1
-	VMULPS       Y0, Y1, Y1
-	VCMPPS       $0x00, Y1, Y1, Y2
-	VPAND        Y1, Y2, Y2
-	VMINPS       const42fe0000AVX2<>+0(SB), Y2, Y1
-	VMAXPS       constc3000000AVX2<>+0(SB), Y1, Y1
-	VCVTPS2DQ    Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPACKSSDW    X2, X1, X2
-	VPACKSSWB    X2, X2, X2
-	VMOVQ        X2, (AX)
+loop174:
+	VMOVUPS      (CX), Y0
+	VCMPPS       $0x00, Y0, Y0, Y1
+	VPAND        Y0, Y1, Y1
+	VMINPS       const42fe0000AVX2<>+0(SB), Y1, Y0
+	VMAXPS       constc3000000AVX2<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKSSWB    X1, X1, X1
+	VMOVQ        X1, (AX)
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000008, AX
 	SUBQ         $0x08, DX
-	JNZ          loop209
+	JNZ          loop174
 	VZEROUPPER
 	RET
 
@@ -4756,43 +4219,138 @@ DATA constc3000000AVX2<>+24(SB)/4, $0xc3000000
 DATA constc3000000AVX2<>+28(SB)/4, $0xc3000000
 GLOBL constc3000000AVX2<>(SB), RODATA|NOPTR, $32
 
-// func fromI8AVX2(dst *float32, src *int8, n int, scale float32)
+// func toU8AVX2(dst *uint8, src *float32, n int)
 // Requires: AVX, AVX2
-TEXT ·fromI8AVX2(SB), $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS scale+24(FP), Y0
+TEXT ·toU8AVX2(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
 
-loop210:
-	VPMOVSXBD (CX), Y1
-	VCVTDQ2PS Y1, Y1
-	VMULPS    Y0, Y1, Y1
-	VMOVUPS   Y1, (AX)
-	ADDQ      $0x00000008, CX
-	ADDQ      $0x00000020, AX
-	SUBQ      $0x08, DX
-	JNZ       loop210
+loop175:
+	VMOVUPS      (CX), Y0
+	VCMPPS       $0x00, Y0, Y0, Y1
+	VPAND        Y0, Y1, Y1
+	VMINPS       const437f0000AVX2<>+0(SB), Y1, Y0
+	VMAXPS       const00000000AVX2<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VPSLLD       $0x18, Y0, Y0
+	VPSRAD       $0x18, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKSSWB    X1, X1, X1
+	VMOVQ        X1, (AX)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000008, AX
+	SUBQ         $0x08, DX
+	JNZ          loop175
 	VZEROUPPER
 	RET
 
-// func fromU8AVX2(dst *float32, src *uint8, n int, scale float32)
-// Requires: AVX, AVX2
-TEXT ·fromU8AVX2(SB), $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS scale+24(FP), Y0
+DATA const437f0000AVX2<>+0(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+4(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+8(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+12(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+16(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+20(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+24(SB)/4, $0x437f0000
+DATA const437f0000AVX2<>+28(SB)/4, $0x437f0000
+GLOBL const437f0000AVX2<>(SB), RODATA|NOPTR, $32
 
-loop211:
-	VPMOVZXBD (CX), Y1
-	VCVTDQ2PS Y1, Y1
-	VMULPS    Y0, Y1, Y1
-	VMOVUPS   Y1, (AX)
+// func toI32AVX2(dst *int32, src *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·toI32AVX2(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop176:
+	VMOVUPS    (CX), Y0
+	VCVTTPS2DQ Y0, Y1
+	VMOVUPS    constffffffffAVX2<>+0(SB), Y2
+	VMOVUPS    const4f000000AVX2<>+0(SB), Y3
+	VCMPPS     $0x12, Y0, Y3, Y3
+	VPAND      Y2, Y3, Y3
+	VPXOR      Y3, Y1, Y1
+	VCMPPS     $0x00, Y0, Y0, Y0
+	VPAND      Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000020, AX
+	SUBQ       $0x08, DX
+	JNZ        loop176
+	VZEROUPPER
+	RET
+
+DATA constffffffffAVX2<>+0(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+4(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+8(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+12(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+16(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+20(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+24(SB)/4, $0xffffffff
+DATA constffffffffAVX2<>+28(SB)/4, $0xffffffff
+GLOBL constffffffffAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA const4f000000AVX2<>+0(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+4(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+8(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+12(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+16(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+20(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+24(SB)/4, $0x4f000000
+DATA const4f000000AVX2<>+28(SB)/4, $0x4f000000
+GLOBL const4f000000AVX2<>(SB), RODATA|NOPTR, $32
+
+// func fromI8AVX2(dst *float32, src *int8, n int)
+// Requires: AVX, AVX2
+TEXT ·fromI8AVX2(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop177:
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000008, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x08, DX
-	JNZ       loop211
+	JNZ       loop177
+	VZEROUPPER
+	RET
+
+// func fromU8AVX2(dst *float32, src *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·fromU8AVX2(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop178:
+	VPMOVZXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x08, DX
+	JNZ       loop178
+	VZEROUPPER
+	RET
+
+// func fromI32AVX2(dst *float32, src *int32, n int)
+// Requires: AVX
+TEXT ·fromI32AVX2(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop179:
+	VCVTDQ2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x08, DX
+	JNZ       loop179
 	VZEROUPPER
 	RET
 
@@ -4803,7 +4361,7 @@ TEXT ·toF64AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop212:
+loop180:
 	VCVTPS2PD (CX), Y0
 	VMOVUPS   Y0, (AX)
 	VCVTPS2PD 16(CX), Y0
@@ -4811,7 +4369,7 @@ loop212:
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x08, DX
-	JNZ       loop212
+	JNZ       loop180
 	VZEROUPPER
 	RET
 
@@ -4822,7 +4380,7 @@ TEXT ·fromF64AVX2(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop213:
+loop181:
 	VMOVUPS    (CX), Y0
 	VCVTPD2PSY Y0, X0
 	VMOVUPS    X0, (AX)
@@ -4832,7 +4390,7 @@ loop213:
 	ADDQ       $0x00000040, CX
 	ADDQ       $0x00000020, AX
 	SUBQ       $0x08, DX
-	JNZ        loop213
+	JNZ        loop181
 	VZEROUPPER
 	RET
 
@@ -4844,7 +4402,7 @@ TEXT ·equalAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop214:
+loop182:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x00, (DX), Y1, Y1
@@ -4857,7 +4415,7 @@ loop214:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop214
+	JNZ          loop182
 	VZEROUPPER
 	RET
 
@@ -4869,7 +4427,7 @@ TEXT ·notEqualAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop215:
+loop183:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x04, (DX), Y1, Y1
@@ -4882,7 +4440,7 @@ loop215:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop215
+	JNZ          loop183
 	VZEROUPPER
 	RET
 
@@ -4894,7 +4452,7 @@ TEXT ·lessAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop216:
+loop184:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x11, (DX), Y1, Y1
@@ -4907,7 +4465,7 @@ loop216:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop216
+	JNZ          loop184
 	VZEROUPPER
 	RET
 
@@ -4919,7 +4477,7 @@ TEXT ·lessEqualAVX2(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop217:
+loop185:
 	VMOVUPS      const00000001AVX2<>+0(SB), Y0
 	VMOVUPS      (CX), Y1
 	VCMPPS       $0x12, (DX), Y1, Y1
@@ -4932,7 +4490,7 @@ loop217:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, BX
-	JNZ          loop217
+	JNZ          loop185
 	VZEROUPPER
 	RET
 
@@ -4945,7 +4503,7 @@ TEXT ·selectBytesAVX2(SB), $0-40
 	MOVQ y+24(FP), BX
 	MOVQ n+32(FP), SI
 
-loop218:
+loop186:
 	VPMOVZXBD (CX), Y0
 	VCVTDQ2PS Y0, Y0
 	VMOVUPS   (DX), Y1
@@ -4958,6 +4516,6 @@ loop218:
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x08, CX
 	SUBQ      $0x08, SI
-	JNZ       loop218
+	JNZ       loop186
 	VZEROUPPER
 	RET

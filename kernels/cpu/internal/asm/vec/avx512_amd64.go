@@ -53,9 +53,6 @@ func negAVX512(dst *float32, x *float32, n int)
 func absAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
-func squareAVX512(dst *float32, x *float32, n int)
-
-//go:noescape
 func sqrtAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
@@ -86,34 +83,10 @@ func sigmoidAVX512(dst *float32, x *float32, n int)
 func erfAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
-func geluAVX512(dst *float32, x *float32, n int)
-
-//go:noescape
-func reluGradAVX512(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
-func tanhGradAVX512(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
-func sigmoidGradAVX512(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
-func geluGradAVX512(dst *float32, dy *float32, v *float32, n int)
-
-//go:noescape
 func selectLessAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
 
 //go:noescape
 func selectLessEqualAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
-
-//go:noescape
-func fmaAVX512(dst *float32, x *float32, y *float32, z *float32, n int)
-
-//go:noescape
-func axpyAVX512(y *float32, x *float32, n int, a float32)
-
-//go:noescape
-func scaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
 
 //go:noescape
 func subTwoAVX512(dst *float32, x *float32, n int, a float32, b float32)
@@ -122,13 +95,16 @@ func subTwoAVX512(dst *float32, x *float32, n int, a float32, b float32)
 func sumAVX512(x *float32, n int) float32
 
 //go:noescape
-func dotAVX512(x *float32, y *float32, n int) float32
-
-//go:noescape
 func maxOfAVX512(x *float32, n int) float32
 
 //go:noescape
 func minOfAVX512(x *float32, n int) float32
+
+//go:noescape
+func sumShortRowsAVX512(dst *float32, x *float32, rows int, cols int)
+
+//go:noescape
+func maxShortRowsAVX512(dst *float32, x *float32, rows int, cols int)
 
 //go:noescape
 func softmaxRowsAVX512(dst *float32, x *float32, most *float32, sums *float32, rows int, cols int, dstStep int, xStep int)
@@ -152,13 +128,22 @@ func toF16AVX512(dst *uint16, src *float32, n int)
 func fromF16AVX512(dst *float32, src *uint16, n int)
 
 //go:noescape
-func toI8AVX512(dst *int8, src *float32, n int, scale float32)
+func toI8AVX512(dst *int8, src *float32, n int)
 
 //go:noescape
-func fromI8AVX512(dst *float32, src *int8, n int, scale float32)
+func toU8AVX512(dst *uint8, src *float32, n int)
 
 //go:noescape
-func fromU8AVX512(dst *float32, src *uint8, n int, scale float32)
+func toI32AVX512(dst *int32, src *float32, n int)
+
+//go:noescape
+func fromI8AVX512(dst *float32, src *int8, n int)
+
+//go:noescape
+func fromU8AVX512(dst *float32, src *uint8, n int)
+
+//go:noescape
+func fromI32AVX512(dst *float32, src *int32, n int)
 
 //go:noescape
 func toF64AVX512(dst *float64, src *float32, n int)

@@ -1070,9 +1070,9 @@ DATA const7fffffffAVX512<>+56(SB)/4, $0x7fffffff
 DATA const7fffffffAVX512<>+60(SB)/4, $0x7fffffff
 GLOBL const7fffffffAVX512<>(SB), RODATA|NOPTR, $64
 
-// func squareAVX512(dst *float32, x *float32, n int)
+// func sqrtAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·squareAVX512(SB), $0-24
+TEXT ·sqrtAVX512(SB), $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
@@ -1081,16 +1081,16 @@ TEXT ·squareAVX512(SB), $0-24
 
 loop81:
 	VMOVUPS (CX), Z0
-	VMULPS  Z0, Z0, Z0
+	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z0
-	VMULPS  Z0, Z0, Z0
+	VSQRTPS Z0, Z0
 	VMOVUPS Z0, 64(AX)
 	VMOVUPS 128(CX), Z0
-	VMULPS  Z0, Z0, Z0
+	VSQRTPS Z0, Z0
 	VMOVUPS Z0, 128(AX)
 	VMOVUPS 192(CX), Z0
-	VMULPS  Z0, Z0, Z0
+	VSQRTPS Z0, Z0
 	VMOVUPS Z0, 192(AX)
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
@@ -1104,7 +1104,7 @@ done82:
 
 loop83:
 	VMOVUPS (CX), Z0
-	VMULPS  Z0, Z0, Z0
+	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
@@ -1119,16 +1119,16 @@ done84:
 	BZHIQ     DX, BX, BX
 	KMOVW     BX, K1
 	VMOVUPS.Z (CX), K1, Z0
-	VMULPS    Z0, Z0, Z0
+	VSQRTPS   Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
 end85:
 	VZEROUPPER
 	RET
 
-// func sqrtAVX512(dst *float32, x *float32, n int)
+// func rsqrtAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·sqrtAVX512(SB), $0-24
+TEXT ·rsqrtAVX512(SB), $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
@@ -1137,16 +1137,24 @@ TEXT ·sqrtAVX512(SB), $0-24
 
 loop86:
 	VMOVUPS (CX), Z0
+	VMOVUPS const3f800000AVX512<>+0(SB), Z1
 	VSQRTPS Z0, Z0
+	VDIVPS  Z0, Z1, Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z0
+	VMOVUPS const3f800000AVX512<>+0(SB), Z1
 	VSQRTPS Z0, Z0
+	VDIVPS  Z0, Z1, Z0
 	VMOVUPS Z0, 64(AX)
 	VMOVUPS 128(CX), Z0
+	VMOVUPS const3f800000AVX512<>+0(SB), Z1
 	VSQRTPS Z0, Z0
+	VDIVPS  Z0, Z1, Z0
 	VMOVUPS Z0, 128(AX)
 	VMOVUPS 192(CX), Z0
+	VMOVUPS const3f800000AVX512<>+0(SB), Z1
 	VSQRTPS Z0, Z0
+	VDIVPS  Z0, Z1, Z0
 	VMOVUPS Z0, 192(AX)
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
@@ -1160,7 +1168,9 @@ done87:
 
 loop88:
 	VMOVUPS (CX), Z0
+	VMOVUPS const3f800000AVX512<>+0(SB), Z1
 	VSQRTPS Z0, Z0
+	VDIVPS  Z0, Z1, Z0
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
@@ -1175,78 +1185,12 @@ done89:
 	BZHIQ     DX, BX, BX
 	KMOVW     BX, K1
 	VMOVUPS.Z (CX), K1, Z0
-	VSQRTPS   Z0, Z0
-	VMOVUPS   Z0, K1, (AX)
-
-end90:
-	VZEROUPPER
-	RET
-
-// func rsqrtAVX512(dst *float32, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rsqrtAVX512(SB), $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	SUBQ $0x40, DX
-	JLT  done92
-
-loop91:
-	VMOVUPS (CX), Z0
-	VMOVUPS const3f800000AVX512<>+0(SB), Z1
-	VSQRTPS Z0, Z0
-	VDIVPS  Z0, Z1, Z0
-	VMOVUPS Z0, (AX)
-	VMOVUPS 64(CX), Z0
-	VMOVUPS const3f800000AVX512<>+0(SB), Z1
-	VSQRTPS Z0, Z0
-	VDIVPS  Z0, Z1, Z0
-	VMOVUPS Z0, 64(AX)
-	VMOVUPS 128(CX), Z0
-	VMOVUPS const3f800000AVX512<>+0(SB), Z1
-	VSQRTPS Z0, Z0
-	VDIVPS  Z0, Z1, Z0
-	VMOVUPS Z0, 128(AX)
-	VMOVUPS 192(CX), Z0
-	VMOVUPS const3f800000AVX512<>+0(SB), Z1
-	VSQRTPS Z0, Z0
-	VDIVPS  Z0, Z1, Z0
-	VMOVUPS Z0, 192(AX)
-	ADDQ    $0x00000100, AX
-	ADDQ    $0x00000100, CX
-	SUBQ    $0x40, DX
-	JGE     loop91
-
-done92:
-	ADDQ $0x40, DX
-	SUBQ $0x10, DX
-	JLT  done94
-
-loop93:
-	VMOVUPS (CX), Z0
-	VMOVUPS const3f800000AVX512<>+0(SB), Z1
-	VSQRTPS Z0, Z0
-	VDIVPS  Z0, Z1, Z0
-	VMOVUPS Z0, (AX)
-	ADDQ    $0x00000040, AX
-	ADDQ    $0x00000040, CX
-	SUBQ    $0x10, DX
-	JGE     loop93
-
-done94:
-	ADDQ      $0x10, DX
-	TESTQ     DX, DX
-	JZ        end95
-	MOVQ      $-1, BX
-	BZHIQ     DX, BX, BX
-	KMOVW     BX, K1
-	VMOVUPS.Z (CX), K1, Z0
 	VMOVUPS   const3f800000AVX512<>+0(SB), Z1
 	VSQRTPS   Z0, Z0
 	VDIVPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end95:
+end90:
 	VZEROUPPER
 	RET
 
@@ -1275,9 +1219,9 @@ TEXT ·reluAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x40, DX
-	JLT  done97
+	JLT  done92
 
-loop96:
+loop91:
 	VMOVUPS (CX), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z0
@@ -1297,14 +1241,14 @@ loop96:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	SUBQ    $0x40, DX
-	JGE     loop96
+	JGE     loop91
 
-done97:
+done92:
 	ADDQ $0x40, DX
 	SUBQ $0x10, DX
-	JLT  done99
+	JLT  done94
 
-loop98:
+loop93:
 	VMOVUPS (CX), Z0
 	VPXORD  Z5, Z5, Z5
 	VMAXPS  Z0, Z5, Z0
@@ -1312,12 +1256,12 @@ loop98:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
 	SUBQ    $0x10, DX
-	JGE     loop98
+	JGE     loop93
 
-done99:
+done94:
 	ADDQ      $0x10, DX
 	TESTQ     DX, DX
-	JZ        end100
+	JZ        end95
 	MOVQ      $-1, BX
 	BZHIQ     DX, BX, BX
 	KMOVW     BX, K1
@@ -1326,7 +1270,7 @@ done99:
 	VMAXPS    Z0, Z6, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end100:
+end95:
 	VZEROUPPER
 	RET
 
@@ -1337,9 +1281,9 @@ TEXT ·expAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done102
+	JLT  done97
 
-loop101:
+loop96:
 	VMOVUPS      (CX), Z0
 	VMOVUPS      const42b20000AVX512<>+0(SB), Z1
 	VMINPS       Z0, Z1, Z0
@@ -1374,12 +1318,12 @@ loop101:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop101
+	JGE          loop96
 
-done102:
+done97:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end103
+	JZ           end98
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -1415,7 +1359,7 @@ done102:
 	VMULPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (AX)
 
-end103:
+end98:
 	VZEROUPPER
 	RET
 
@@ -1624,9 +1568,9 @@ TEXT ·expm1AVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done105
+	JLT  done100
 
-loop104:
+loop99:
 	VMOVUPS      (CX), Z0
 	VMOVUPS      const42b20000AVX512<>+0(SB), Z1
 	VMINPS       Z0, Z1, Z0
@@ -1656,12 +1600,12 @@ loop104:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop104
+	JGE          loop99
 
-done105:
+done100:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end106
+	JZ           end101
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -1692,7 +1636,7 @@ done105:
 	VADDPS       Z2, Z2, Z0
 	VMOVUPS      Z0, K1, (AX)
 
-end106:
+end101:
 	VZEROUPPER
 	RET
 
@@ -1829,9 +1773,9 @@ TEXT ·logAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done108
+	JLT  done103
 
-loop107:
+loop102:
 	VMOVUPS      (CX), Z0
 	VMULPS       const4b800000AVX512<>+0(SB), Z0, Z1
 	VCMPPS       $0x11, const00800000AVX512<>+0(SB), Z0, K1
@@ -1883,12 +1827,12 @@ loop107:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop107
+	JGE          loop102
 
-done108:
+done103:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end109
+	JZ           end104
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -1941,7 +1885,7 @@ done108:
 	VMOVAPS      Z2, K2, Z0
 	VMOVUPS      Z0, K1, (AX)
 
-end109:
+end104:
 	VZEROUPPER
 	RET
 
@@ -2276,9 +2220,9 @@ TEXT ·log1pAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done111
+	JLT  done106
 
-loop110:
+loop105:
 	VMOVUPS      (CX), Z0
 	VADDPS       const3f800000AVX512<>+0(SB), Z0, Z1
 	VSUBPS       const3f800000AVX512<>+0(SB), Z1, Z2
@@ -2340,12 +2284,12 @@ loop110:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop110
+	JGE          loop105
 
-done111:
+done106:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end112
+	JZ           end107
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -2408,7 +2352,7 @@ done111:
 	VMOVAPS      Z0, K2, Z1
 	VMOVUPS      Z1, K1, (AX)
 
-end112:
+end107:
 	VZEROUPPER
 	RET
 
@@ -2419,9 +2363,9 @@ TEXT ·tanhAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done114
+	JLT  done109
 
-loop113:
+loop108:
 	VMOVUPS      (CX), Z0
 	VPANDD       const7fffffffAVX512<>+0(SB), Z0, Z1
 	VMULPS       constc0000000AVX512<>+0(SB), Z1, Z1
@@ -2458,12 +2402,12 @@ loop113:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop113
+	JGE          loop108
 
-done114:
+done109:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end115
+	JZ           end110
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -2501,7 +2445,7 @@ done114:
 	VPORD        Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)
 
-end115:
+end110:
 	VZEROUPPER
 	RET
 
@@ -2548,9 +2492,9 @@ TEXT ·sigmoidAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done117
+	JLT  done112
 
-loop116:
+loop111:
 	VMOVUPS      (CX), Z0
 	VPXORD       const80000000AVX512<>+0(SB), Z0, Z0
 	VMOVUPS      const42b20000AVX512<>+0(SB), Z1
@@ -2589,12 +2533,12 @@ loop116:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop116
+	JGE          loop111
 
-done117:
+done112:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end118
+	JZ           end113
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -2634,7 +2578,7 @@ done117:
 	VDIVPS       Z0, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)
 
-end118:
+end113:
 	VZEROUPPER
 	RET
 
@@ -2645,9 +2589,9 @@ TEXT ·erfAVX512(SB), $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	SUBQ $0x10, DX
-	JLT  done120
+	JLT  done115
 
-loop119:
+loop114:
 	VMOVUPS      (CX), Z0
 	VPANDD       const7fffffffAVX512<>+0(SB), Z0, Z1
 	VMULPS       Z0, Z0, Z2
@@ -2704,12 +2648,12 @@ loop119:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000040, CX
 	SUBQ         $0x10, DX
-	JGE          loop119
+	JGE          loop114
 
-done120:
+done115:
 	ADDQ         $0x10, DX
 	TESTQ        DX, DX
-	JZ           end121
+	JZ           end116
 	MOVQ         $-1, BX
 	BZHIQ        DX, BX, BX
 	KMOVW        BX, K1
@@ -2767,7 +2711,7 @@ done120:
 	VMOVAPS      Z2, K2, Z0
 	VMOVUPS      Z0, K1, (AX)
 
-end121:
+end116:
 	VZEROUPPER
 	RET
 
@@ -3059,505 +3003,6 @@ DATA constc2ae999aAVX512<>+56(SB)/4, $0xc2ae999a
 DATA constc2ae999aAVX512<>+60(SB)/4, $0xc2ae999a
 GLOBL constc2ae999aAVX512<>(SB), RODATA|NOPTR, $64
 
-// func geluAVX512(dst *float32, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·geluAVX512(SB), $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	SUBQ $0x10, DX
-	JLT  done123
-
-loop122:
-	VMOVUPS      (CX), Z0
-	VMULPS       const3f3504f3AVX512<>+0(SB), Z0, Z1
-	VPANDD       const7fffffffAVX512<>+0(SB), Z1, Z2
-	VMULPS       Z1, Z1, Z3
-	VMOVUPS      const38a4cb7dAVX512<>+0(SB), Z4
-	VFMADD213PS  constba5204adAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  const3baa044cAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  constbcdbfcbfAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  const3de71680AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  constbec0939fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  const3e0375d4AVX512<>+0(SB), Z3, Z4
-	VMOVUPS      Z1, Z3
-	VFMADD231PS  Z1, Z4, Z3
-	VMOVUPS      const40800000AVX512<>+0(SB), Z4
-	VMINPS       Z2, Z4, Z4
-	VMOVUPS      const376a3f6cAVX512<>+0(SB), Z5
-	VFMADD213PS  constb9b7cf6aAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3b763fdfAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  constbcc4b0bbAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3dda2cd8AVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3f228d5dAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3f90790eAVX512<>+0(SB), Z4, Z5
-	VMULPS       Z4, Z5, Z4
-	VMOVUPS      const3f800000AVX512<>+0(SB), Z5
-	VPXORD       const80000000AVX512<>+0(SB), Z4, Z4
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z6
-	VMAXPS       Z4, Z6, Z6
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z7
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z6, Z7
-	VSUBPS       const4b400000AVX512<>+0(SB), Z7, Z8
-	VMOVUPS      Z6, Z6
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z8, Z6
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z8, Z6
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       const3f800000AVX512<>+0(SB), Z7, Z7
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z8
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z6, Z8
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z6, Z8
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z6, Z8
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z6, Z8
-	VMULPS       Z6, Z6, Z9
-	VMOVUPS      Z6, Z6
-	VFMADD231PS  Z8, Z9, Z6
-	VADDPS       const3f800000AVX512<>+0(SB), Z6, Z6
-	VMULPS       Z7, Z6, Z6
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z4, K1
-	VMOVAPS.Z    Z6, K1, Z4
-	VSUBPS       Z4, Z5, Z4
-	VPANDD       const80000000AVX512<>+0(SB), Z1, Z1
-	VPORD        Z1, Z4, Z1
-	VCMPPS       $0x11, const3f800000AVX512<>+0(SB), Z2, K1
-	VMOVAPS      Z1, Z1
-	VMOVAPS      Z3, K1, Z1
-	VMOVUPS      const3f000000AVX512<>+0(SB), Z2
-	VFMADD231PS  const3f000000AVX512<>+0(SB), Z1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	SUBQ         $0x10, DX
-	JGE          loop122
-
-done123:
-	ADDQ         $0x10, DX
-	TESTQ        DX, DX
-	JZ           end124
-	MOVQ         $-1, BX
-	BZHIQ        DX, BX, BX
-	KMOVW        BX, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VMULPS       const3f3504f3AVX512<>+0(SB), Z0, Z1
-	VPANDD       const7fffffffAVX512<>+0(SB), Z1, Z2
-	VMULPS       Z1, Z1, Z3
-	VMOVUPS      const38a4cb7dAVX512<>+0(SB), Z4
-	VFMADD213PS  constba5204adAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  const3baa044cAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  constbcdbfcbfAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  const3de71680AVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  constbec0939fAVX512<>+0(SB), Z3, Z4
-	VFMADD213PS  const3e0375d4AVX512<>+0(SB), Z3, Z4
-	VMOVUPS      Z1, Z3
-	VFMADD231PS  Z1, Z4, Z3
-	VMOVUPS      const40800000AVX512<>+0(SB), Z4
-	VMINPS       Z2, Z4, Z4
-	VMOVUPS      const376a3f6cAVX512<>+0(SB), Z5
-	VFMADD213PS  constb9b7cf6aAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3b763fdfAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  constbcc4b0bbAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3dda2cd8AVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3f228d5dAVX512<>+0(SB), Z4, Z5
-	VFMADD213PS  const3f90790eAVX512<>+0(SB), Z4, Z5
-	VMULPS       Z4, Z5, Z4
-	VMOVUPS      const3f800000AVX512<>+0(SB), Z5
-	VPXORD       const80000000AVX512<>+0(SB), Z4, Z4
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z6
-	VMAXPS       Z4, Z6, Z6
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z7
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z6, Z7
-	VSUBPS       const4b400000AVX512<>+0(SB), Z7, Z8
-	VMOVUPS      Z6, Z6
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z8, Z6
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z8, Z6
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       const3f800000AVX512<>+0(SB), Z7, Z7
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z8
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z6, Z8
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z6, Z8
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z6, Z8
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z6, Z8
-	VMULPS       Z6, Z6, Z9
-	VMOVUPS      Z6, Z6
-	VFMADD231PS  Z8, Z9, Z6
-	VADDPS       const3f800000AVX512<>+0(SB), Z6, Z6
-	VMULPS       Z7, Z6, Z6
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z4, K2
-	VMOVAPS.Z    Z6, K2, Z4
-	VSUBPS       Z4, Z5, Z4
-	VPANDD       const80000000AVX512<>+0(SB), Z1, Z1
-	VPORD        Z1, Z4, Z1
-	VCMPPS       $0x11, const3f800000AVX512<>+0(SB), Z2, K2
-	VMOVAPS      Z1, Z1
-	VMOVAPS      Z3, K2, Z1
-	VMOVUPS      const3f000000AVX512<>+0(SB), Z2
-	VFMADD231PS  const3f000000AVX512<>+0(SB), Z1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-
-end124:
-	VZEROUPPER
-	RET
-
-// func reluGradAVX512(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·reluGradAVX512(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x10, BX
-	JLT  done126
-
-loop125:
-	VMOVUPS   (CX), Z0
-	VMOVUPS   (DX), Z1
-	VCMPPS    $0x1e, const00000000AVX512<>+0(SB), Z1, K1
-	VMOVAPS.Z Z0, K1, Z0
-	VMOVUPS   Z0, (AX)
-	ADDQ      $0x00000040, AX
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000040, DX
-	SUBQ      $0x10, BX
-	JGE       loop125
-
-done126:
-	ADDQ      $0x10, BX
-	TESTQ     BX, BX
-	JZ        end127
-	MOVQ      $-1, SI
-	BZHIQ     BX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (CX), K1, Z0
-	VMOVUPS.Z (DX), K1, Z1
-	VCMPPS    $0x1e, const00000000AVX512<>+0(SB), Z1, K2
-	VMOVAPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, K1, (AX)
-
-end127:
-	VZEROUPPER
-	RET
-
-// func tanhGradAVX512(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tanhGradAVX512(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x10, BX
-	JLT  done129
-
-loop128:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      (DX), Z1
-	VMOVUPS      const3f800000AVX512<>+0(SB), Z2
-	VMOVUPS      Z2, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop128
-
-done129:
-	ADDQ         $0x10, BX
-	TESTQ        BX, BX
-	JZ           end130
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VMOVUPS.Z    (DX), K1, Z1
-	VMOVUPS      const3f800000AVX512<>+0(SB), Z2
-	VMOVUPS      Z2, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-
-end130:
-	VZEROUPPER
-	RET
-
-// func sigmoidGradAVX512(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·sigmoidGradAVX512(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x10, BX
-	JLT  done132
-
-loop131:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      (DX), Z1
-	VMOVUPS      Z1, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop131
-
-done132:
-	ADDQ         $0x10, BX
-	TESTQ        BX, BX
-	JZ           end133
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VMOVUPS.Z    (DX), K1, Z1
-	VMOVUPS      Z1, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-
-end133:
-	VZEROUPPER
-	RET
-
-// func geluGradAVX512(dst *float32, dy *float32, v *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·geluGradAVX512(SB), $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ dy+8(FP), CX
-	MOVQ v+16(FP), DX
-	MOVQ n+24(FP), BX
-	SUBQ $0x10, BX
-	JLT  done135
-
-loop134:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      (DX), Z1
-	VMULPS       Z1, Z1, Z2
-	VMULPS       constbf000000AVX512<>+0(SB), Z2, Z2
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z4
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z3, Z4
-	VSUBPS       const4b400000AVX512<>+0(SB), Z4, Z5
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z5, Z3
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z5, Z3
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const3f800000AVX512<>+0(SB), Z4, Z4
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z5
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z3, Z5
-	VMULPS       Z3, Z3, Z6
-	VMOVUPS      Z3, Z3
-	VFMADD231PS  Z5, Z6, Z3
-	VADDPS       const3f800000AVX512<>+0(SB), Z3, Z3
-	VMULPS       Z4, Z3, Z3
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z2, K1
-	VMOVAPS.Z    Z3, K1, Z2
-	VMULPS       const3ecc422aAVX512<>+0(SB), Z1, Z3
-	VMULPS       const3f3504f3AVX512<>+0(SB), Z1, Z1
-	VPANDD       const7fffffffAVX512<>+0(SB), Z1, Z4
-	VMULPS       Z1, Z1, Z5
-	VMOVUPS      const38a4cb7dAVX512<>+0(SB), Z6
-	VFMADD213PS  constba5204adAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  const3baa044cAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  constbcdbfcbfAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  const3de71680AVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  constbec0939fAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  const3e0375d4AVX512<>+0(SB), Z5, Z6
-	VMOVUPS      Z1, Z5
-	VFMADD231PS  Z1, Z6, Z5
-	VMOVUPS      const40800000AVX512<>+0(SB), Z6
-	VMINPS       Z4, Z6, Z6
-	VMOVUPS      const376a3f6cAVX512<>+0(SB), Z7
-	VFMADD213PS  constb9b7cf6aAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3b763fdfAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  constbcc4b0bbAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3dda2cd8AVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3f228d5dAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3f90790eAVX512<>+0(SB), Z6, Z7
-	VMULPS       Z6, Z7, Z6
-	VMOVUPS      const3f800000AVX512<>+0(SB), Z7
-	VPXORD       const80000000AVX512<>+0(SB), Z6, Z6
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z8
-	VMAXPS       Z6, Z8, Z8
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z9
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z8, Z9
-	VSUBPS       const4b400000AVX512<>+0(SB), Z9, Z10
-	VMOVUPS      Z8, Z8
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z10, Z8
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z10, Z8
-	VPSLLD       $0x17, Z9, Z9
-	VPADDD       const3f800000AVX512<>+0(SB), Z9, Z9
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z10
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z8, Z10
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z8, Z10
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z8, Z10
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z8, Z10
-	VMULPS       Z8, Z8, Z11
-	VMOVUPS      Z8, Z8
-	VFMADD231PS  Z10, Z11, Z8
-	VADDPS       const3f800000AVX512<>+0(SB), Z8, Z8
-	VMULPS       Z9, Z8, Z8
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z6, K1
-	VMOVAPS.Z    Z8, K1, Z6
-	VSUBPS       Z6, Z7, Z6
-	VPANDD       const80000000AVX512<>+0(SB), Z1, Z1
-	VPORD        Z1, Z6, Z1
-	VCMPPS       $0x11, const3f800000AVX512<>+0(SB), Z4, K1
-	VMOVAPS      Z1, Z1
-	VMOVAPS      Z5, K1, Z1
-	VMOVUPS      const3f000000AVX512<>+0(SB), Z4
-	VFMADD231PS  const3f000000AVX512<>+0(SB), Z1, Z4
-	VMOVUPS      Z4, Z1
-	VFMADD231PS  Z2, Z3, Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop134
-
-done135:
-	ADDQ         $0x10, BX
-	TESTQ        BX, BX
-	JZ           end136
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VMOVUPS.Z    (DX), K1, Z1
-	VMULPS       Z1, Z1, Z2
-	VMULPS       constbf000000AVX512<>+0(SB), Z2, Z2
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z4
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z3, Z4
-	VSUBPS       const4b400000AVX512<>+0(SB), Z4, Z5
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z5, Z3
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z5, Z3
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const3f800000AVX512<>+0(SB), Z4, Z4
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z5
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z3, Z5
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z3, Z5
-	VMULPS       Z3, Z3, Z6
-	VMOVUPS      Z3, Z3
-	VFMADD231PS  Z5, Z6, Z3
-	VADDPS       const3f800000AVX512<>+0(SB), Z3, Z3
-	VMULPS       Z4, Z3, Z3
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z2, K2
-	VMOVAPS.Z    Z3, K2, Z2
-	VMULPS       const3ecc422aAVX512<>+0(SB), Z1, Z3
-	VMULPS       const3f3504f3AVX512<>+0(SB), Z1, Z1
-	VPANDD       const7fffffffAVX512<>+0(SB), Z1, Z4
-	VMULPS       Z1, Z1, Z5
-	VMOVUPS      const38a4cb7dAVX512<>+0(SB), Z6
-	VFMADD213PS  constba5204adAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  const3baa044cAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  constbcdbfcbfAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  const3de71680AVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  constbec0939fAVX512<>+0(SB), Z5, Z6
-	VFMADD213PS  const3e0375d4AVX512<>+0(SB), Z5, Z6
-	VMOVUPS      Z1, Z5
-	VFMADD231PS  Z1, Z6, Z5
-	VMOVUPS      const40800000AVX512<>+0(SB), Z6
-	VMINPS       Z4, Z6, Z6
-	VMOVUPS      const376a3f6cAVX512<>+0(SB), Z7
-	VFMADD213PS  constb9b7cf6aAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3b763fdfAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  constbcc4b0bbAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3dda2cd8AVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3f228d5dAVX512<>+0(SB), Z6, Z7
-	VFMADD213PS  const3f90790eAVX512<>+0(SB), Z6, Z7
-	VMULPS       Z6, Z7, Z6
-	VMOVUPS      const3f800000AVX512<>+0(SB), Z7
-	VPXORD       const80000000AVX512<>+0(SB), Z6, Z6
-	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z8
-	VMAXPS       Z6, Z8, Z8
-	VMOVUPS      const4b400000AVX512<>+0(SB), Z9
-	VFMADD231PS  const3fb8aa3bAVX512<>+0(SB), Z8, Z9
-	VSUBPS       const4b400000AVX512<>+0(SB), Z9, Z10
-	VMOVUPS      Z8, Z8
-	VFNMADD231PS const3f318000AVX512<>+0(SB), Z10, Z8
-	VFNMADD231PS constb95e8083AVX512<>+0(SB), Z10, Z8
-	VPSLLD       $0x17, Z9, Z9
-	VPADDD       const3f800000AVX512<>+0(SB), Z9, Z9
-	VMOVUPS      const3ab511a9AVX512<>+0(SB), Z10
-	VFMADD213PS  const3c091d36AVX512<>+0(SB), Z8, Z10
-	VFMADD213PS  const3d2aac7aAVX512<>+0(SB), Z8, Z10
-	VFMADD213PS  const3e2aaa48AVX512<>+0(SB), Z8, Z10
-	VFMADD213PS  const3efffffeAVX512<>+0(SB), Z8, Z10
-	VMULPS       Z8, Z8, Z11
-	VMOVUPS      Z8, Z8
-	VFMADD231PS  Z10, Z11, Z8
-	VADDPS       const3f800000AVX512<>+0(SB), Z8, Z8
-	VMULPS       Z9, Z8, Z8
-	VCMPPS       $0x15, constc2ae999aAVX512<>+0(SB), Z6, K2
-	VMOVAPS.Z    Z8, K2, Z6
-	VSUBPS       Z6, Z7, Z6
-	VPANDD       const80000000AVX512<>+0(SB), Z1, Z1
-	VPORD        Z1, Z6, Z1
-	VCMPPS       $0x11, const3f800000AVX512<>+0(SB), Z4, K2
-	VMOVAPS      Z1, Z1
-	VMOVAPS      Z5, K2, Z1
-	VMOVUPS      const3f000000AVX512<>+0(SB), Z4
-	VFMADD231PS  const3f000000AVX512<>+0(SB), Z1, Z4
-	VMOVUPS      Z4, Z1
-	VFMADD231PS  Z2, Z3, Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-
-end136:
-	VZEROUPPER
-	RET
-
-DATA constbf000000AVX512<>+0(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+4(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+8(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+12(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+16(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+20(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+24(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+28(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+32(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+36(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+40(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+44(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+48(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+52(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+56(SB)/4, $0xbf000000
-DATA constbf000000AVX512<>+60(SB)/4, $0xbf000000
-GLOBL constbf000000AVX512<>(SB), RODATA|NOPTR, $64
-
-DATA const3ecc422aAVX512<>+0(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+4(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+8(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+12(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+16(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+20(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+24(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+28(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+32(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+36(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+40(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+44(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+48(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+52(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+56(SB)/4, $0x3ecc422a
-DATA const3ecc422aAVX512<>+60(SB)/4, $0x3ecc422a
-GLOBL const3ecc422aAVX512<>(SB), RODATA|NOPTR, $64
-
 // func selectLessAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·selectLessAVX512(SB), $0-48
@@ -3568,9 +3013,9 @@ TEXT ·selectLessAVX512(SB), $0-48
 	MOVQ b+32(FP), SI
 	MOVQ n+40(FP), DI
 	SUBQ $0x20, DI
-	JLT  done138
+	JLT  done118
 
-loop137:
+loop117:
 	VMOVUPS (CX), Z0
 	VMOVUPS (DX), Z1
 	VMOVUPS (BX), Z2
@@ -3593,14 +3038,14 @@ loop137:
 	ADDQ    $0x00000080, BX
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x20, DI
-	JGE     loop137
+	JGE     loop117
 
-done138:
+done118:
 	ADDQ $0x20, DI
 	SUBQ $0x10, DI
-	JLT  done140
+	JLT  done120
 
-loop139:
+loop119:
 	VMOVUPS (CX), Z0
 	VMOVUPS (DX), Z1
 	VMOVUPS (BX), Z2
@@ -3615,12 +3060,12 @@ loop139:
 	ADDQ    $0x00000040, BX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x10, DI
-	JGE     loop139
+	JGE     loop119
 
-done140:
+done120:
 	ADDQ      $0x10, DI
 	TESTQ     DI, DI
-	JZ        end141
+	JZ        end121
 	MOVQ      $-1, R8
 	BZHIQ     DI, R8, R8
 	KMOVW     R8, K1
@@ -3633,7 +3078,7 @@ done140:
 	VMOVAPS   Z2, K2, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end141:
+end121:
 	VZEROUPPER
 	RET
 
@@ -3647,9 +3092,9 @@ TEXT ·selectLessEqualAVX512(SB), $0-48
 	MOVQ b+32(FP), SI
 	MOVQ n+40(FP), DI
 	SUBQ $0x20, DI
-	JLT  done143
+	JLT  done123
 
-loop142:
+loop122:
 	VMOVUPS (CX), Z0
 	VMOVUPS (DX), Z1
 	VMOVUPS (BX), Z2
@@ -3672,14 +3117,14 @@ loop142:
 	ADDQ    $0x00000080, BX
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x20, DI
-	JGE     loop142
+	JGE     loop122
 
-done143:
+done123:
 	ADDQ $0x20, DI
 	SUBQ $0x10, DI
-	JLT  done145
+	JLT  done125
 
-loop144:
+loop124:
 	VMOVUPS (CX), Z0
 	VMOVUPS (DX), Z1
 	VMOVUPS (BX), Z2
@@ -3694,12 +3139,12 @@ loop144:
 	ADDQ    $0x00000040, BX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x10, DI
-	JGE     loop144
+	JGE     loop124
 
-done145:
+done125:
 	ADDQ      $0x10, DI
 	TESTQ     DI, DI
-	JZ        end146
+	JZ        end126
 	MOVQ      $-1, R8
 	BZHIQ     DI, R8, R8
 	KMOVW     R8, K1
@@ -3712,220 +3157,7 @@ done145:
 	VMOVAPS   Z2, K2, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end146:
-	VZEROUPPER
-	RET
-
-// func fmaAVX512(dst *float32, x *float32, y *float32, z *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·fmaAVX512(SB), $0-40
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ y+16(FP), DX
-	MOVQ z+24(FP), BX
-	MOVQ n+32(FP), SI
-	SUBQ $0x40, SI
-	JLT  done148
-
-loop147:
-	VMOVUPS     (CX), Z0
-	VMOVUPS     (DX), Z1
-	VMOVUPS     (BX), Z2
-	VMOVUPS     Z2, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, (AX)
-	VMOVUPS     64(CX), Z0
-	VMOVUPS     64(DX), Z1
-	VMOVUPS     64(BX), Z2
-	VMOVUPS     Z2, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, 64(AX)
-	VMOVUPS     128(CX), Z0
-	VMOVUPS     128(DX), Z1
-	VMOVUPS     128(BX), Z2
-	VMOVUPS     Z2, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     192(CX), Z0
-	VMOVUPS     192(DX), Z1
-	VMOVUPS     192(BX), Z2
-	VMOVUPS     Z2, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, 192(AX)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000100, CX
-	ADDQ        $0x00000100, DX
-	ADDQ        $0x00000100, BX
-	SUBQ        $0x40, SI
-	JGE         loop147
-
-done148:
-	ADDQ $0x40, SI
-	SUBQ $0x10, SI
-	JLT  done150
-
-loop149:
-	VMOVUPS     (CX), Z0
-	VMOVUPS     (DX), Z1
-	VMOVUPS     (BX), Z2
-	VMOVUPS     Z2, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, (AX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, DX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x10, SI
-	JGE         loop149
-
-done150:
-	ADDQ        $0x10, SI
-	TESTQ       SI, SI
-	JZ          end151
-	MOVQ        $-1, DI
-	BZHIQ       SI, DI, DI
-	KMOVW       DI, K1
-	VMOVUPS.Z   (CX), K1, Z0
-	VMOVUPS.Z   (DX), K1, Z1
-	VMOVUPS.Z   (BX), K1, Z2
-	VMOVUPS     Z2, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, K1, (AX)
-
-end151:
-	VZEROUPPER
-	RET
-
-// func axpyAVX512(y *float32, x *float32, n int, a float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·axpyAVX512(SB), $0-28
-	MOVQ         y+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS a+24(FP), Z0
-	SUBQ         $0x40, DX
-	JLT          done153
-
-loop152:
-	VMOVUPS     (AX), Z1
-	VMOVUPS     (CX), Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, (AX)
-	VMOVUPS     64(AX), Z1
-	VMOVUPS     64(CX), Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     128(AX), Z1
-	VMOVUPS     128(CX), Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, 128(AX)
-	VMOVUPS     192(AX), Z1
-	VMOVUPS     192(CX), Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, 192(AX)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000100, CX
-	SUBQ        $0x40, DX
-	JGE         loop152
-
-done153:
-	ADDQ $0x40, DX
-	SUBQ $0x10, DX
-	JLT  done155
-
-loop154:
-	VMOVUPS     (AX), Z1
-	VMOVUPS     (CX), Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, (AX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, CX
-	SUBQ        $0x10, DX
-	JGE         loop154
-
-done155:
-	ADDQ        $0x10, DX
-	TESTQ       DX, DX
-	JZ          end156
-	MOVQ        $-1, BX
-	BZHIQ       DX, BX, BX
-	KMOVW       BX, K1
-	VMOVUPS.Z   (AX), K1, Z1
-	VMOVUPS.Z   (CX), K1, Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, K1, (AX)
-
-end156:
-	VZEROUPPER
-	RET
-
-// func scaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·scaleShiftAVX512(SB), $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS a+24(FP), Z0
-	VBROADCASTSS b+28(FP), Z1
-	SUBQ         $0x40, DX
-	JLT          done158
-
-loop157:
-	VMOVUPS     (CX), Z2
-	VMOVUPS     Z1, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	VMOVUPS     64(CX), Z2
-	VMOVUPS     Z1, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 64(AX)
-	VMOVUPS     128(CX), Z2
-	VMOVUPS     Z1, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 128(AX)
-	VMOVUPS     192(CX), Z2
-	VMOVUPS     Z1, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 192(AX)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000100, CX
-	SUBQ        $0x40, DX
-	JGE         loop157
-
-done158:
-	ADDQ $0x40, DX
-	SUBQ $0x10, DX
-	JLT  done160
-
-loop159:
-	VMOVUPS     (CX), Z2
-	VMOVUPS     Z1, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, CX
-	SUBQ        $0x10, DX
-	JGE         loop159
-
-done160:
-	ADDQ        $0x10, DX
-	TESTQ       DX, DX
-	JZ          end161
-	MOVQ        $-1, BX
-	BZHIQ       DX, BX, BX
-	KMOVW       BX, K1
-	VMOVUPS.Z   (CX), K1, Z2
-	VMOVUPS     Z1, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, K1, (AX)
-
-end161:
+end126:
 	VZEROUPPER
 	RET
 
@@ -3938,9 +3170,9 @@ TEXT ·subTwoAVX512(SB), $0-32
 	VBROADCASTSS a+24(FP), Z0
 	VBROADCASTSS b+28(FP), Z1
 	SUBQ         $0x40, DX
-	JLT          done163
+	JLT          done128
 
-loop162:
+loop127:
 	VMOVUPS (CX), Z2
 	VSUBPS  Z0, Z2, Z2
 	VSUBPS  Z1, Z2, Z2
@@ -3960,14 +3192,14 @@ loop162:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, CX
 	SUBQ    $0x40, DX
-	JGE     loop162
+	JGE     loop127
 
-done163:
+done128:
 	ADDQ $0x40, DX
 	SUBQ $0x10, DX
-	JLT  done165
+	JLT  done130
 
-loop164:
+loop129:
 	VMOVUPS (CX), Z2
 	VSUBPS  Z0, Z2, Z2
 	VSUBPS  Z1, Z2, Z2
@@ -3975,12 +3207,12 @@ loop164:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
 	SUBQ    $0x10, DX
-	JGE     loop164
+	JGE     loop129
 
-done165:
+done130:
 	ADDQ      $0x10, DX
 	TESTQ     DX, DX
-	JZ        end166
+	JZ        end131
 	MOVQ      $-1, BX
 	BZHIQ     DX, BX, BX
 	KMOVW     BX, K1
@@ -3989,7 +3221,7 @@ done165:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)
 
-end166:
+end131:
 	VZEROUPPER
 	RET
 
@@ -4002,20 +3234,20 @@ TEXT ·sumAVX512(SB), $0-20
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z0
 	SUBQ    $0x20, CX
-	JLT     tail168
+	JLT     tail133
 
-loop167:
+loop132:
 	VMOVUPS (AX), Z2
 	VADDPS  Z2, Z1, Z1
 	VMOVUPS 64(AX), Z2
 	VADDPS  Z2, Z0, Z0
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop167
+	JGE     loop132
 
-tail168:
+tail133:
 	ADDQ      $0x20, CX
-	JZ        end169
+	JZ        end134
 	MOVQ      CX, DX
 	XORQ      BX, BX
 	TESTQ     DX, DX
@@ -4041,7 +3273,7 @@ tail168:
 	VMOVUPS.Z 64(AX), K1, Z2
 	VADDPS    Z2, Z0, Z0
 
-end169:
+end134:
 	VADDPS        Z0, Z1, Z1
 	VEXTRACTF32X8 $0x01, Z1, Y0
 	VADDPS        Y0, Y1, Y0
@@ -4055,74 +3287,6 @@ end169:
 	VZEROUPPER
 	RET
 
-// func dotAVX512(x *float32, y *float32, n int) float32
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
-TEXT ·dotAVX512(SB), $0-28
-	MOVQ    x+0(FP), AX
-	MOVQ    y+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPS const00000000AVX512<>+0(SB), Z0
-	VMOVAPS Z0, Z1
-	VMOVAPS Z0, Z0
-	SUBQ    $0x20, DX
-	JLT     tail171
-
-loop170:
-	VMOVUPS     (AX), Z2
-	VMOVUPS     (CX), Z3
-	VFMADD231PS Z2, Z3, Z1
-	VMOVUPS     64(AX), Z2
-	VMOVUPS     64(CX), Z3
-	VFMADD231PS Z2, Z3, Z0
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	SUBQ        $0x20, DX
-	JGE         loop170
-
-tail171:
-	ADDQ        $0x20, DX
-	JZ          end172
-	MOVQ        DX, BX
-	XORQ        SI, SI
-	TESTQ       BX, BX
-	CMOVQLT     SI, BX
-	MOVQ        $0x00000010, SI
-	CMPQ        BX, SI
-	CMOVQGT     SI, BX
-	MOVQ        $-1, SI
-	BZHIQ       BX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   (AX), K1, Z2
-	VMOVUPS.Z   (CX), K1, Z3
-	VFMADD231PS Z2, Z3, Z1
-	SUBQ        $0x10, DX
-	XORQ        BX, BX
-	TESTQ       DX, DX
-	CMOVQLT     BX, DX
-	MOVQ        $0x00000010, BX
-	CMPQ        DX, BX
-	CMOVQGT     BX, DX
-	MOVQ        $-1, BX
-	BZHIQ       DX, BX, BX
-	KMOVW       BX, K1
-	VMOVUPS.Z   64(AX), K1, Z2
-	VMOVUPS.Z   64(CX), K1, Z3
-	VFMADD231PS Z2, Z3, Z0
-
-end172:
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF32X8 $0x01, Z1, Y0
-	VADDPS        Y0, Y1, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VPSHUFD       $0x0e, X1, X0
-	VADDPS        X0, X1, X1
-	VPSHUFD       $0x01, X1, X0
-	VADDPS        X0, X1, X1
-	MOVSS         X1, ret+24(FP)
-	VZEROUPPER
-	RET
-
 // func maxOfAVX512(x *float32, n int) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
 TEXT ·maxOfAVX512(SB), $0-20
@@ -4132,9 +3296,9 @@ TEXT ·maxOfAVX512(SB), $0-20
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	SUBQ    $0x20, CX
-	JLT     tail174
+	JLT     tail136
 
-loop173:
+loop135:
 	VMOVUPS (AX), Z3
 	VMAXPS  Z3, Z1, Z3
 	VCMPPS  $0x03, Z1, Z1, K1
@@ -4147,11 +3311,11 @@ loop173:
 	VMOVAPS Z3, Z2
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop173
+	JGE     loop135
 
-tail174:
+tail136:
 	ADDQ      $0x20, CX
-	JZ        end175
+	JZ        end137
 	MOVQ      CX, DX
 	XORQ      BX, BX
 	TESTQ     DX, DX
@@ -4187,7 +3351,7 @@ tail174:
 	VMOVAPS   Z2, K1, Z0
 	VMOVAPS   Z0, Z2
 
-end175:
+end137:
 	VMAXPS        Z2, Z1, Z0
 	VCMPPS        $0x03, Z1, Z1, K1
 	VMOVAPS       Z1, K1, Z0
@@ -4221,9 +3385,9 @@ TEXT ·minOfAVX512(SB), $0-20
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	SUBQ    $0x20, CX
-	JLT     tail177
+	JLT     tail139
 
-loop176:
+loop138:
 	VMOVUPS (AX), Z3
 	VMINPS  Z3, Z1, Z3
 	VCMPPS  $0x03, Z1, Z1, K1
@@ -4236,11 +3400,11 @@ loop176:
 	VMOVAPS Z3, Z2
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x20, CX
-	JGE     loop176
+	JGE     loop138
 
-tail177:
+tail139:
 	ADDQ      $0x20, CX
-	JZ        end178
+	JZ        end140
 	MOVQ      CX, DX
 	XORQ      BX, BX
 	TESTQ     DX, DX
@@ -4276,7 +3440,7 @@ tail177:
 	VMOVAPS   Z2, K1, Z0
 	VMOVAPS   Z0, Z2
 
-end178:
+end140:
 	VMINPS        Z2, Z1, Z0
 	VCMPPS        $0x03, Z1, Z1, K1
 	VMOVAPS       Z1, K1, Z0
@@ -4298,6 +3462,137 @@ end178:
 	VCMPPS        $0x03, X1, X1, X2
 	VBLENDVPS     X2, X1, X0, X1
 	MOVSS         X1, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func sumShortRowsAVX512(dst *float32, x *float32, rows int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·sumShortRowsAVX512(SB), $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	VMOVUPS const00000000AVX512<>+0(SB), Z0
+	MOVQ    BX, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000010, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	MOVQ    $-1, DI
+	BZHIQ   SI, DI, DI
+	KMOVW   DI, K1
+	MOVQ    BX, SI
+	SUBQ    $0x10, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000010, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	MOVQ    $-1, DI
+	BZHIQ   SI, DI, DI
+	KMOVW   DI, K2
+	SHLQ    $0x02, BX
+
+row141:
+	VMOVUPS.Z     (CX), K1, Z1
+	VMOVAPS       Z0, Z2
+	VADDPS        Z1, Z2, Z2
+	VMOVUPS.Z     64(CX), K2, Z1
+	VMOVAPS       Z0, Z3
+	VADDPS        Z1, Z3, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF32X8 $0x01, Z2, Y1
+	VADDPS        Y1, Y2, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VADDPS        X2, X1, X2
+	VPSHUFD       $0x0e, X2, X1
+	VADDPS        X1, X2, X2
+	VPSHUFD       $0x01, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (AX)
+	ADDQ          BX, CX
+	ADDQ          $0x04, AX
+	DECQ          DX
+	JNZ           row141
+	VZEROUPPER
+	RET
+
+// func maxShortRowsAVX512(dst *float32, x *float32, rows int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·maxShortRowsAVX512(SB), $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    cols+24(FP), BX
+	VMOVUPS constff800000AVX512<>+0(SB), Z0
+	MOVQ    BX, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000010, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	MOVQ    $-1, DI
+	BZHIQ   SI, DI, DI
+	KMOVW   DI, K1
+	MOVQ    BX, SI
+	SUBQ    $0x10, SI
+	XORQ    DI, DI
+	TESTQ   SI, SI
+	CMOVQLT DI, SI
+	MOVQ    $0x00000010, DI
+	CMPQ    SI, DI
+	CMOVQGT DI, SI
+	MOVQ    $-1, DI
+	BZHIQ   SI, DI, DI
+	KMOVW   DI, K2
+	SHLQ    $0x02, BX
+
+row142:
+	VMOVUPS.Z     (CX), K1, Z1
+	VMOVAPS       Z0, Z2
+	VMOVAPS       Z1, K1, Z2
+	VMOVAPS       Z0, Z1
+	VMAXPS        Z2, Z1, Z2
+	VCMPPS        $0x03, Z1, Z1, K3
+	VMOVAPS       Z1, K3, Z2
+	VMOVAPS       Z2, Z1
+	VMOVUPS.Z     64(CX), K2, Z2
+	VMOVAPS       Z0, Z3
+	VMOVAPS       Z2, K2, Z3
+	VMOVAPS       Z0, Z2
+	VMAXPS        Z3, Z2, Z3
+	VCMPPS        $0x03, Z2, Z2, K3
+	VMOVAPS       Z2, K3, Z3
+	VMOVAPS       Z3, Z2
+	VMAXPS        Z2, Z1, Z2
+	VCMPPS        $0x03, Z1, Z1, K3
+	VMOVAPS       Z1, K3, Z2
+	VMOVAPS       Z2, Z1
+	VEXTRACTF32X8 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y2
+	VCMPPS        $0x03, Y1, Y1, Y3
+	VBLENDVPS     Y3, Y1, Y2, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X2
+	VCMPPS        $0x03, X1, X1, X3
+	VBLENDVPS     X3, X1, X2, X2
+	VPSHUFD       $0x0e, X2, X1
+	VMAXPS        X1, X2, X1
+	VCMPPS        $0x03, X2, X2, X3
+	VBLENDVPS     X3, X2, X1, X2
+	VPSHUFD       $0x01, X2, X1
+	VMAXPS        X1, X2, X1
+	VCMPPS        $0x03, X2, X2, X3
+	VBLENDVPS     X3, X2, X1, X2
+	VMOVSS        X2, (AX)
+	ADDQ          BX, CX
+	ADDQ          $0x04, AX
+	DECQ          DX
+	JNZ           row142
 	VZEROUPPER
 	RET
 
@@ -4326,28 +3621,28 @@ TEXT ·softmaxRowsAVX512(SB), $0-64
 	BZHIQ   R11, R12, R12
 	KMOVW   R12, K1
 
-row179:
+row143:
 	VMOVUPS constff800000AVX512<>+0(SB), Z0
 	XORQ    R11, R11
 
-group180:
+group144:
 	CMPQ    R11, SI
-	JGE     whole181
+	JGE     whole145
 	VMOVUPS (AX)(R11*4), Z1
 	VMAXPS  Z0, Z1, Z0
 	ADDQ    $0x10, R11
-	JMP     group180
+	JMP     group144
 
-whole181:
+whole145:
 	TESTQ     R10, R10
-	JZ        rowend182
+	JZ        rowend146
 	VMOVUPS.Z (AX)(R11*4), K1, Z1
 	VMOVUPS   constff800000AVX512<>+0(SB), Z3
 	VMOVAPS   Z3, Z3
 	VMOVAPS   Z1, K1, Z3
 	VMAXPS    Z0, Z3, Z0
 
-rowend182:
+rowend146:
 	VEXTRACTF32X8 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4361,9 +3656,9 @@ rowend182:
 	VMOVUPS       const00000000AVX512<>+0(SB), Z1
 	XORQ          R11, R11
 
-group183:
+group147:
 	CMPQ         R11, SI
-	JGE          whole184
+	JGE          whole148
 	VMOVUPS      (AX)(R11*4), Z3
 	VSUBPS       Z0, Z3, Z3
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z4
@@ -4391,11 +3686,11 @@ group183:
 	VMOVUPS      Z3, (R8)(R11*4)
 	VADDPS       Z3, Z1, Z1
 	ADDQ         $0x10, R11
-	JMP          group183
+	JMP          group147
 
-whole184:
+whole148:
 	TESTQ        R10, R10
-	JZ           rowend185
+	JZ           rowend149
 	VMOVUPS.Z    (AX)(R11*4), K1, Z3
 	VSUBPS       Z0, Z3, Z0
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z3
@@ -4426,7 +3721,7 @@ whole184:
 	VMOVAPS      Z0, K1, Z3
 	VADDPS       Z3, Z1, Z1
 
-rowend185:
+rowend149:
 	VEXTRACTF32X8 $0x01, Z1, Y0
 	VADDPS        Y0, Y1, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4441,29 +3736,29 @@ rowend185:
 	VBROADCASTSS  X0, Z0
 	XORQ          R11, R11
 
-group186:
+group150:
 	CMPQ    R11, SI
-	JGE     whole187
+	JGE     whole151
 	VMOVUPS (R8)(R11*4), Z1
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS Z1, (R8)(R11*4)
 	ADDQ    $0x10, R11
-	JMP     group186
+	JMP     group150
 
-whole187:
+whole151:
 	TESTQ     R10, R10
-	JZ        rowend188
+	JZ        rowend152
 	VMOVUPS.Z (R8)(R11*4), K1, Z1
 	VMULPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (R8)(R11*4)
 
-rowend188:
+rowend152:
 	ADDQ R9, R8
 	ADDQ DI, AX
 	ADDQ $0x04, CX
 	ADDQ $0x04, DX
 	DECQ BX
-	JNZ  row179
+	JNZ  row143
 	VZEROUPPER
 	RET
 
@@ -4490,28 +3785,28 @@ TEXT ·rowStatsAVX512(SB), $0-48
 	BZHIQ   R9, R10, R10
 	KMOVW   R10, K1
 
-row189:
+row153:
 	VMOVUPS constff800000AVX512<>+0(SB), Z0
 	XORQ    R9, R9
 
-group190:
+group154:
 	CMPQ    R9, SI
-	JGE     whole191
+	JGE     whole155
 	VMOVUPS (AX)(R9*4), Z1
 	VMAXPS  Z0, Z1, Z0
 	ADDQ    $0x10, R9
-	JMP     group190
+	JMP     group154
 
-whole191:
+whole155:
 	TESTQ     R8, R8
-	JZ        rowend192
+	JZ        rowend156
 	VMOVUPS.Z (AX)(R9*4), K1, Z1
 	VMOVUPS   constff800000AVX512<>+0(SB), Z3
 	VMOVAPS   Z3, Z3
 	VMOVAPS   Z1, K1, Z3
 	VMAXPS    Z0, Z3, Z0
 
-rowend192:
+rowend156:
 	VEXTRACTF32X8 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4525,9 +3820,9 @@ rowend192:
 	VMOVUPS       const00000000AVX512<>+0(SB), Z1
 	XORQ          R9, R9
 
-group193:
+group157:
 	CMPQ         R9, SI
-	JGE          whole194
+	JGE          whole158
 	VMOVUPS      (AX)(R9*4), Z3
 	VSUBPS       Z0, Z3, Z3
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z4
@@ -4554,11 +3849,11 @@ group193:
 	VMOVAPS.Z    Z4, K2, Z3
 	VADDPS       Z3, Z1, Z1
 	ADDQ         $0x10, R9
-	JMP          group193
+	JMP          group157
 
-whole194:
+whole158:
 	TESTQ        R8, R8
-	JZ           rowend195
+	JZ           rowend159
 	VMOVUPS.Z    (AX)(R9*4), K1, Z3
 	VSUBPS       Z0, Z3, Z0
 	VMOVUPS      constc2ae999aAVX512<>+0(SB), Z3
@@ -4588,7 +3883,7 @@ whole194:
 	VMOVAPS      Z0, K1, Z3
 	VADDPS       Z3, Z1, Z1
 
-rowend195:
+rowend159:
 	VEXTRACTF32X8 $0x01, Z1, Y0
 	VADDPS        Y0, Y1, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4602,7 +3897,7 @@ rowend195:
 	ADDQ          $0x04, CX
 	ADDQ          $0x04, DX
 	DECQ          BX
-	JNZ           row189
+	JNZ           row153
 	VZEROUPPER
 	RET
 
@@ -4615,9 +3910,9 @@ TEXT ·colSumsAVX512(SB), $0-40
 	MOVQ cols+24(FP), BX
 	MOVQ xStep+32(FP), SI
 	SUBQ $0x00000080, BX
-	JLT  done197
+	JLT  done161
 
-cols196:
+cols160:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -4629,7 +3924,7 @@ cols196:
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down198:
+down162:
 	VADDPS  (DI), Z0, Z0
 	VADDPS  64(DI), Z1, Z1
 	VADDPS  128(DI), Z2, Z2
@@ -4640,7 +3935,7 @@ down198:
 	VADDPS  448(DI), Z7, Z7
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down198
+	JNZ     down162
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -4652,50 +3947,50 @@ down198:
 	ADDQ    $0x00000200, AX
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x00000080, BX
-	JGE     cols196
+	JGE     cols160
 
-done197:
+done161:
 	ADDQ $0x00000080, BX
 	SUBQ $0x00000010, BX
-	JLT  done200
+	JLT  done164
 
-cols199:
+cols163:
 	VMOVUPS (AX), Z0
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 
-down201:
+down165:
 	VADDPS  (DI), Z0, Z0
 	ADDQ    SI, DI
 	DECQ    R8
-	JNZ     down201
+	JNZ     down165
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, CX
 	SUBQ    $0x00000010, BX
-	JGE     cols199
+	JGE     cols163
 
-done200:
+done164:
 	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
-	JZ        end202
+	JZ        end166
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
 	VMOVUPS.Z (AX), K1, Z0
 	MOVQ      CX, BX
 
-down203:
+down167:
 	VMOVUPS.Z (BX), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	ADDQ      SI, BX
 	DECQ      DX
-	JNZ       down203
+	JNZ       down167
 	VMOVUPS   Z0, K1, (AX)
 	ADDQ      $0x00000040, AX
 	ADDQ      $0x00000040, CX
 
-end202:
+end166:
 	VZEROUPPER
 	RET
 
@@ -4706,7 +4001,7 @@ TEXT ·toBF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop204:
+loop168:
 	VMOVUPS (CX), Z0
 	VPSRLD  $0x10, Z0, Z1
 	VPANDD  const00000001AVX512<>+0(SB), Z1, Z1
@@ -4722,7 +4017,7 @@ loop204:
 	ADDQ    $0x00000040, CX
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x10, DX
-	JNZ     loop204
+	JNZ     loop168
 	VZEROUPPER
 	RET
 
@@ -4787,14 +4082,14 @@ TEXT ·fromBF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop205:
+loop169:
 	VPMOVZXWD (CX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop205
+	JNZ       loop169
 	VZEROUPPER
 	RET
 
@@ -4805,13 +4100,13 @@ TEXT ·toF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop206:
+loop170:
 	VMOVUPS   (CX), Z0
 	VCVTPS2PH $0x00, Z0, (AX)
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x10, DX
-	JNZ       loop206
+	JNZ       loop170
 	VZEROUPPER
 	RET
 
@@ -4822,37 +4117,35 @@ TEXT ·fromF16AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop207:
+loop171:
 	VCVTPH2PS (CX), Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop207
+	JNZ       loop171
 	VZEROUPPER
 	RET
 
-// func toI8AVX512(dst *int8, src *float32, n int, scale float32)
+// func toI8AVX512(dst *int8, src *float32, n int)
 // Requires: AVX, AVX512F
-TEXT ·toI8AVX512(SB), $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS scale+24(FP), Z0
+TEXT ·toI8AVX512(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
 
-loop208:
-	VMOVUPS   (CX), Z1
-	VMULPS    Z0, Z1, Z1
-	VCMPPS    $0x00, Z1, Z1, K1
-	VMOVAPS.Z Z1, K1, Z1
-	VMINPS    const42fe0000AVX512<>+0(SB), Z1, Z1
-	VMAXPS    constc3000000AVX512<>+0(SB), Z1, Z1
-	VCVTPS2DQ Z1, Z1
-	VPMOVDB   Z1, (AX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000010, AX
-	SUBQ      $0x10, DX
-	JNZ       loop208
+loop172:
+	VMOVUPS    (CX), Z0
+	VCMPPS     $0x00, Z0, Z0, K1
+	VMOVAPS.Z  Z0, K1, Z0
+	VMINPS     const42fe0000AVX512<>+0(SB), Z0, Z0
+	VMAXPS     constc3000000AVX512<>+0(SB), Z0, Z0
+	VCVTTPS2DQ Z0, Z0
+	VPMOVDB    Z0, (AX)
+	ADDQ       $0x00000040, CX
+	ADDQ       $0x00000010, AX
+	SUBQ       $0x10, DX
+	JNZ        loop172
 	VZEROUPPER
 	RET
 
@@ -4892,43 +4185,159 @@ DATA constc3000000AVX512<>+56(SB)/4, $0xc3000000
 DATA constc3000000AVX512<>+60(SB)/4, $0xc3000000
 GLOBL constc3000000AVX512<>(SB), RODATA|NOPTR, $64
 
-// func fromI8AVX512(dst *float32, src *int8, n int, scale float32)
+// func toU8AVX512(dst *uint8, src *float32, n int)
 // Requires: AVX, AVX512F
-TEXT ·fromI8AVX512(SB), $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS scale+24(FP), Z0
+TEXT ·toU8AVX512(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
 
-loop209:
-	VPMOVSXBD (CX), Z1
-	VCVTDQ2PS Z1, Z1
-	VMULPS    Z0, Z1, Z1
-	VMOVUPS   Z1, (AX)
-	ADDQ      $0x00000010, CX
-	ADDQ      $0x00000040, AX
-	SUBQ      $0x10, DX
-	JNZ       loop209
+loop173:
+	VMOVUPS    (CX), Z0
+	VCMPPS     $0x00, Z0, Z0, K1
+	VMOVAPS.Z  Z0, K1, Z0
+	VMINPS     const437f0000AVX512<>+0(SB), Z0, Z0
+	VMAXPS     const00000000AVX512<>+0(SB), Z0, Z0
+	VCVTTPS2DQ Z0, Z0
+	VPSLLD     $0x18, Z0, Z0
+	VPSRAD     $0x18, Z0, Z0
+	VPMOVDB    Z0, (AX)
+	ADDQ       $0x00000040, CX
+	ADDQ       $0x00000010, AX
+	SUBQ       $0x10, DX
+	JNZ        loop173
 	VZEROUPPER
 	RET
 
-// func fromU8AVX512(dst *float32, src *uint8, n int, scale float32)
-// Requires: AVX, AVX512F
-TEXT ·fromU8AVX512(SB), $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS scale+24(FP), Z0
+DATA const437f0000AVX512<>+0(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+4(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+8(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+12(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+16(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+20(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+24(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+28(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+32(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+36(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+40(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+44(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+48(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+52(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+56(SB)/4, $0x437f0000
+DATA const437f0000AVX512<>+60(SB)/4, $0x437f0000
+GLOBL const437f0000AVX512<>(SB), RODATA|NOPTR, $64
 
-loop210:
-	VPMOVZXBD (CX), Z1
-	VCVTDQ2PS Z1, Z1
-	VMULPS    Z0, Z1, Z1
-	VMOVUPS   Z1, (AX)
+// func toI32AVX512(dst *int32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·toI32AVX512(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop174:
+	VMOVUPS    (CX), Z0
+	VCVTTPS2DQ Z0, Z1
+	VMOVUPS    constffffffffAVX512<>+0(SB), Z2
+	VMOVUPS    const4f000000AVX512<>+0(SB), Z3
+	VCMPPS     $0x12, Z0, Z3, K1
+	VMOVAPS.Z  Z2, K1, Z2
+	VPXORD     Z2, Z1, Z1
+	VCMPPS     $0x00, Z0, Z0, K1
+	VMOVAPS.Z  Z1, K1, Z0
+	VMOVUPS    Z0, (AX)
+	ADDQ       $0x00000040, CX
+	ADDQ       $0x00000040, AX
+	SUBQ       $0x10, DX
+	JNZ        loop174
+	VZEROUPPER
+	RET
+
+DATA constffffffffAVX512<>+0(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+4(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+8(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+12(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+16(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+20(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+24(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+28(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+32(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+36(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+40(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+44(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+48(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+52(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+56(SB)/4, $0xffffffff
+DATA constffffffffAVX512<>+60(SB)/4, $0xffffffff
+GLOBL constffffffffAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA const4f000000AVX512<>+0(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+4(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+8(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+12(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+16(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+20(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+24(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+28(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+32(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+36(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+40(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+44(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+48(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+52(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+56(SB)/4, $0x4f000000
+DATA const4f000000AVX512<>+60(SB)/4, $0x4f000000
+GLOBL const4f000000AVX512<>(SB), RODATA|NOPTR, $64
+
+// func fromI8AVX512(dst *float32, src *int8, n int)
+// Requires: AVX, AVX512F
+TEXT ·fromI8AVX512(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop175:
+	VPMOVSXBD (CX), Z0
+	VCVTDQ2PS Z0, Z0
+	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop210
+	JNZ       loop175
+	VZEROUPPER
+	RET
+
+// func fromU8AVX512(dst *float32, src *uint8, n int)
+// Requires: AVX, AVX512F
+TEXT ·fromU8AVX512(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop176:
+	VPMOVZXBD (CX), Z0
+	VCVTDQ2PS Z0, Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $0x00000010, CX
+	ADDQ      $0x00000040, AX
+	SUBQ      $0x10, DX
+	JNZ       loop176
+	VZEROUPPER
+	RET
+
+// func fromI32AVX512(dst *float32, src *int32, n int)
+// Requires: AVX, AVX512F
+TEXT ·fromI32AVX512(SB), $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop177:
+	VCVTDQ2PS (CX), Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, AX
+	SUBQ      $0x10, DX
+	JNZ       loop177
 	VZEROUPPER
 	RET
 
@@ -4939,7 +4348,7 @@ TEXT ·toF64AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop211:
+loop178:
 	VCVTPS2PD (CX), Z0
 	VMOVUPS   Z0, (AX)
 	VCVTPS2PD 32(CX), Z0
@@ -4947,7 +4356,7 @@ loop211:
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x10, DX
-	JNZ       loop211
+	JNZ       loop178
 	VZEROUPPER
 	RET
 
@@ -4958,7 +4367,7 @@ TEXT ·fromF64AVX512(SB), $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-loop212:
+loop179:
 	VMOVUPS   (CX), Z0
 	VCVTPD2PS Z0, Y0
 	VMOVUPS   Y0, (AX)
@@ -4968,7 +4377,7 @@ loop212:
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x10, DX
-	JNZ       loop212
+	JNZ       loop179
 	VZEROUPPER
 	RET
 
@@ -4980,7 +4389,7 @@ TEXT ·equalAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop213:
+loop180:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x00, (DX), Z1, K1
@@ -4990,7 +4399,7 @@ loop213:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop213
+	JNZ       loop180
 	VZEROUPPER
 	RET
 
@@ -5002,7 +4411,7 @@ TEXT ·notEqualAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop214:
+loop181:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x04, (DX), Z1, K1
@@ -5012,7 +4421,7 @@ loop214:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop214
+	JNZ       loop181
 	VZEROUPPER
 	RET
 
@@ -5024,7 +4433,7 @@ TEXT ·lessAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop215:
+loop182:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x11, (DX), Z1, K1
@@ -5034,7 +4443,7 @@ loop215:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop215
+	JNZ       loop182
 	VZEROUPPER
 	RET
 
@@ -5046,7 +4455,7 @@ TEXT ·lessEqualAVX512(SB), $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 
-loop216:
+loop183:
 	VMOVUPS   const00000001AVX512<>+0(SB), Z0
 	VMOVUPS   (CX), Z1
 	VCMPPS    $0x12, (DX), Z1, K1
@@ -5056,7 +4465,7 @@ loop216:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, BX
-	JNZ       loop216
+	JNZ       loop183
 	VZEROUPPER
 	RET
 
@@ -5069,7 +4478,7 @@ TEXT ·selectBytesAVX512(SB), $0-40
 	MOVQ y+24(FP), BX
 	MOVQ n+32(FP), SI
 
-loop217:
+loop184:
 	VPMOVZXBD (CX), Z0
 	VCVTDQ2PS Z0, Z0
 	VMOVUPS   (DX), Z1
@@ -5083,6 +4492,6 @@ loop217:
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x10, CX
 	SUBQ      $0x10, SI
-	JNZ       loop217
+	JNZ       loop184
 	VZEROUPPER
 	RET

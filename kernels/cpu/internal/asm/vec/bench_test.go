@@ -23,7 +23,7 @@ func BenchmarkMaps(b *testing.B) {
 			})
 		}
 		b.Run(level.String()+"/Sum", func(b *testing.B) { perElement(b, n, func() { k.Sum(x) }) })
-		b.Run(level.String()+"/Dot", func(b *testing.B) { perElement(b, n, func() { k.Dot(x, y) }) })
+		b.Run(level.String()+"/RowSums10", func(b *testing.B) { perElement(b, n/10*10, func() { k.RowSums(dst, x, n/10, 10) }) })
 		b.Run(level.String()+"/MaxOf", func(b *testing.B) { perElement(b, n, func() { k.MaxOf(x) }) })
 		most, sums := make([]float32, 512), make([]float32, 512)
 		for _, cols := range []int{8, 10, 128, 1000} {

@@ -34,18 +34,6 @@ func vectorBinary(f func(dst, x, y *float32, n int)) Binary {
 	}
 }
 
-func vectorTernary(f func(dst, x, y, z *float32, n int)) Ternary {
-	return func(dst, x, y, z []float32) {
-		x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
-		for len(dst) > 0 {
-			preempt.Point()
-			n := min(len(dst), mapChunk)
-			f(&dst[0], &x[0], &y[0], &z[0], n)
-			dst, x, y, z = dst[n:], x[n:], y[n:], z[n:]
-		}
-	}
-}
-
 func vectorChoice(f func(dst, x, y, a, b *float32, n int)) func(dst, x, y, a, b []float32) {
 	return func(dst, x, y, a, b []float32) {
 		n := len(dst)
@@ -90,15 +78,6 @@ func vectorReduce(f func(x *float32, n int) float32) Reduce {
 	}
 }
 
-func vectorDot(f func(x, y *float32, n int) float32) func(x, y []float32) float32 {
-	return func(x, y []float32) float32 {
-		if len(x) == 0 {
-			return 0
-		}
-		return f(&x[0], &y[0], len(x))
-	}
-}
-
 func vectorExtreme(f func(x *float32, n int) float32, identity float64, combine func(x, y float32) float32) Reduce {
 	return func(x []float32) float32 {
 		best := float32(identity)
@@ -125,19 +104,6 @@ func vectorConvert[D, S any](f func(dst *D, x *S, n int), rest func(dst []D, x [
 			dst, x = dst[n:], x[n:]
 		}
 		rest(dst, x)
-	}
-}
-
-func vectorConvertScaled[D, S any](f func(dst *D, x *S, n int, scale float32), rest func(dst []D, x []S, scale float32), lanes int) func(dst []D, x []S, scale float32) {
-	return func(dst []D, x []S, scale float32) {
-		x = x[:len(dst)]
-		for len(dst) >= lanes {
-			preempt.Point()
-			n := min(len(dst), mapChunk) / lanes * lanes
-			f(&dst[0], &x[0], n, scale)
-			dst, x = dst[n:], x[n:]
-		}
-		rest(dst, x, scale)
 	}
 }
 
@@ -187,22 +153,34 @@ func vectorStats(f func(x, most, sums *float32, rows, cols, xStep int)) func(x, 
 	}
 }
 
+func vectorShortRows(f func(dst, x *float32, rows, cols int)) func(dst, x []float32, rows, cols int) {
+	return func(dst, x []float32, rows, cols int) {
+		for i := 0; i < rows; i += mapChunk / shortRow {
+			preempt.Point()
+			f(&dst[i], &x[i*cols], min(mapChunk/shortRow, rows-i), cols)
+		}
+	}
+}
+
 func vectorColSums(f func(dst, x *float32, rows, cols, xStep int)) func(dst, x []float32, rows, ld int) {
 	return func(dst, x []float32, rows, ld int) {
 		f(&dst[0], &x[0], rows, len(dst), 4*ld)
 	}
 }
 
-// vectorTranspose transposes bands of 8 rows, a block of columns at a time so
-// that the lines of dst, which take two bands, are still in the cache.
+// vectorTranspose transposes bands of 16 rows, which are whole lines of dst, a
+// block of columns at a time.
 func vectorTranspose(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
-	const block = 128
+	const block = 256
 	wholeRows, wholeCols := rows&^7, cols&^7
-	for j := 0; j < wholeCols; j += block {
-		preempt.Point()
-		n := min(block, wholeCols-j)
-		for i := 0; i < wholeRows; i += 8 {
-			transpose8(&dst[j*dstLD+i], 4*dstLD, &src[i*srcLD+j], 4*srcLD, n)
+	for i := 0; i < wholeRows; i += 16 {
+		for j := 0; j < wholeCols; j += block {
+			preempt.Point()
+			band := transpose16
+			if i+16 > wholeRows {
+				band = transpose8
+			}
+			band(&dst[j*dstLD+i], 4*dstLD, &src[i*srcLD+j], 4*srcLD, min(block, wholeCols-j))
 		}
 	}
 	for i := range rows {

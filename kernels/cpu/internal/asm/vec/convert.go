@@ -11,15 +11,6 @@ func convert[D, S any](f func(S) D) func(dst []D, x []S) {
 	}
 }
 
-func convertScaled[D, S any](f func(S, float32) D) func(dst []D, x []S, scale float32) {
-	return func(dst []D, x []S, scale float32) {
-		x = x[:len(dst)]
-		for i, v := range x {
-			dst[i] = f(v, scale)
-		}
-	}
-}
-
 // toBF16 rounds to nearest even; a NaN stays one.
 func toBF16(x float32) uint16 {
 	b := math.Float32bits(x)
@@ -63,10 +54,16 @@ func fromF16(x uint16) float32 {
 	return math.Float32frombits(sign | (b + 0x38000000))
 }
 
-func quantizeI8(x, scale float32) int8 {
-	v := float64(x * scale)
-	if v != v {
+// truncate rounds towards zero, to low or high at most, and NaN to 0.
+func truncate(x float32, low, high int64) int64 {
+	switch v := float64(x); {
+	case v != v:
 		return 0
+	case v <= float64(low):
+		return low
+	case v >= float64(high):
+		return high
+	default:
+		return int64(v)
 	}
-	return int8(math.RoundToEven(max(-128, min(127, v))))
 }

@@ -10,9 +10,8 @@
 // A map treats its elements alike, so splitting a range never changes bits.
 // The assembly variants agree with one another to the bit, everywhere. The
 // portable variant agrees with them to the bit in arithmetic, comparison,
-// selection, conversion, Sum, MaxOf, MinOf and ColSums; in what multiplies
-// and adds in one rounding (FMA, Axpy, ScaleShift, Dot, the gradients of tanh
-// and sigmoid) and in the functions below it differs within their bounds.
+// selection, conversion, and sums and extremes of ranges, rows and columns; in
+// the functions below it differs within their bounds.
 //
 // # Accuracy
 //
@@ -22,6 +21,5 @@
 //	exp 1.5, expm1 2, log 1.5, log1p 2.5, tanh 3, sigmoid 2.5, erf 2
 //
 // The portable variant rounds the float64 functions of package math: 0.51.
-// gelu and its gradient are within 3e-7 * max(1, |x|) of the exact value.
 // Denormal results may be zero.
 package vec

@@ -2,13 +2,12 @@ package vec
 
 import "github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
 
-// Shapes of kernels. The length of dst (of y in Axpy) is the number of
+// Shapes of kernels. The length of dst is the number of
 // elements; the other arguments must be at least as long and may be dst
 // itself, but must not overlap it otherwise.
 type (
 	Unary   = func(dst, x []float32)
 	Binary  = func(dst, x, y []float32)
-	Ternary = func(dst, x, y, z []float32)
 	Scalar  = func(dst, x []float32, s float32)
 	Scalar2 = func(dst, x []float32, a, b float32)
 	Reduce  = func(x []float32) float32
@@ -26,22 +25,15 @@ type Kernels struct {
 	MaxScalar, MinScalar                       Scalar
 	ScalarSub, ScalarDiv                       Scalar // s op x
 
-	Neg, Abs, Square, Sqrt, Rsqrt   Unary // Rsqrt is 1/sqrt(x), both rounded
-	ReLU                            Unary // keeps NaN
-	Exp, Expm1, Log, Log1p          Unary
-	Tanh, Sigmoid, Erf              Unary
-	Gelu                            Unary  // x*Phi(x), exact form
-	ReLUGrad, TanhGrad, SigmoidGrad Binary // dy times the derivative, from dy and the function's value
-	GeluGrad                        Binary // from dy and the function's argument
+	Neg, Abs, Sqrt, Rsqrt  Unary // Rsqrt is 1/sqrt(x), both rounded
+	ReLU                   Unary // keeps NaN
+	Exp, Expm1, Log, Log1p Unary
+	Tanh, Sigmoid, Erf     Unary
 
-	FMA        Ternary // x*y + z
-	Axpy       Scalar  // y += a*x
-	ScaleShift Scalar2 // a*x + b
-	SubTwo     Scalar2 // (x-a) - b
+	SubTwo Scalar2 // (x-a) - b
 
 	Sum          Reduce
 	MaxOf, MinOf Reduce // -Inf and +Inf of nothing; NaN if any element is
-	Dot          func(x, y []float32) float32
 
 	Equal, NotEqual, Less, LessEqual Compare // 1 or 0
 	Select                           func(dst []float32, cond []uint8, x, y []float32)
@@ -54,9 +46,15 @@ type Kernels struct {
 	ToF64    func(dst []float64, x []float32)
 	FromF64  func(dst []float32, x []float64)
 
-	QuantizeI8   func(dst []int8, x []float32, scale float32) // round(x*scale) to nearest even, saturated; NaN is 0
-	DequantizeI8 func(dst []float32, x []int8, scale float32)
-	FromU8       func(dst []float32, x []uint8, scale float32)
+	// To integers: towards zero, saturated, NaN to 0.
+	ToI8    func(dst []int8, x []float32)
+	ToU8    func(dst []uint8, x []float32)
+	ToI32   func(dst []int32, x []float32)
+	FromI8  func(dst []float32, x []int8)
+	FromU8  func(dst []float32, x []uint8)
+	FromI32 func(dst []float32, x []int32)
+
+	sumShortRows, maxShortRows func(dst, x []float32, rows, cols int) // of at most shortRow elements, one after another
 
 	softmaxRows func(dst, x, most, sums []float32, rows, cols, dstLD, xLD int)
 	rowStats    func(x, most, sums []float32, rows, cols, xLD int)

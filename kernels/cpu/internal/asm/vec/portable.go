@@ -31,11 +31,10 @@ func portable() *Kernels {
 		ScalarSub: scalar(func(x, s float32) float32 { return s - x }),
 		ScalarDiv: scalar(func(x, s float32) float32 { return s / x }),
 
-		Neg:    unary(func(x float32) float32 { return -x }),
-		Abs:    f64(math.Abs),
-		Square: unary(func(x float32) float32 { return x * x }),
-		Sqrt:   unary(sqrt),
-		Rsqrt:  unary(func(x float32) float32 { return 1 / sqrt(x) }),
+		Neg:   unary(func(x float32) float32 { return -x }),
+		Abs:   f64(math.Abs),
+		Sqrt:  unary(sqrt),
+		Rsqrt: unary(func(x float32) float32 { return 1 / sqrt(x) }),
 		ReLU: unary(func(x float32) float32 {
 			if x < 0 {
 				return 0
@@ -49,37 +48,7 @@ func portable() *Kernels {
 		Tanh:    f64(math.Tanh),
 		Sigmoid: f64(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
 		Erf:     f64(math.Erf),
-		Gelu:    f64(func(x float64) float64 { return x * normalCDF(x) }),
 
-		ReLUGrad: binary(func(dy, y float32) float32 {
-			if y > 0 {
-				return dy
-			}
-			return 0
-		}),
-		TanhGrad:    binary(func(dy, y float32) float32 { return dy * (1 - float32(y*y)) }),
-		SigmoidGrad: binary(func(dy, y float32) float32 { return dy * (y - float32(y*y)) }),
-		GeluGrad: binary(func(dy, x float32) float32 {
-			v := float64(x)
-			density := math.Exp(-v*v/2) / math.Sqrt(2*math.Pi)
-			return dy * float32(normalCDF(v)+v*density)
-		}),
-
-		FMA: func(dst, x, y, z []float32) {
-			for i := range dst {
-				dst[i] = float32(x[i]*y[i]) + z[i]
-			}
-		},
-		Axpy: func(y, x []float32, a float32) {
-			for i := range y {
-				y[i] += float32(a * x[i])
-			}
-		},
-		ScaleShift: func(dst, x []float32, a, b float32) {
-			for i := range dst {
-				dst[i] = float32(a*x[i]) + b
-			}
-		},
 		SubTwo: func(dst, x []float32, a, b float32) {
 			for i := range dst {
 				dst[i] = (x[i] - a) - b
@@ -88,9 +57,6 @@ func portable() *Kernels {
 
 		Sum: chunked(func(x []float32) float32 {
 			return lanes(len(x), 0, func(acc float32, i int) float32 { return acc + x[i] }, add)
-		}),
-		Dot: chunkedDot(func(x, y []float32) float32 {
-			return lanes(len(x), 0, func(acc float32, i int) float32 { return acc + float32(x[i]*y[i]) }, add)
 		}),
 		MaxOf: extreme(math.Inf(-1), maxNaN),
 		MinOf: extreme(math.Inf(1), minNaN),
@@ -118,9 +84,25 @@ func portable() *Kernels {
 		ToF64:    convert(func(x float32) float64 { return float64(x) }),
 		FromF64:  convert(func(x float64) float32 { return float32(x) }),
 
-		QuantizeI8:   convertScaled(quantizeI8),
-		DequantizeI8: convertScaled(func(x int8, scale float32) float32 { return float32(x) * scale }),
-		FromU8:       convertScaled(func(x uint8, scale float32) float32 { return float32(x) * scale }),
+		ToI8:    convert(func(x float32) int8 { return int8(truncate(x, math.MinInt8, math.MaxInt8)) }),
+		ToU8:    convert(func(x float32) uint8 { return uint8(truncate(x, 0, math.MaxUint8)) }),
+		ToI32:   convert(func(x float32) int32 { return int32(truncate(x, math.MinInt32, math.MaxInt32)) }),
+		FromI8:  convert(func(x int8) float32 { return float32(x) }),
+		FromU8:  convert(func(x uint8) float32 { return float32(x) }),
+		FromI32: convert(func(x int32) float32 { return float32(x) }),
+
+		sumShortRows: func(dst, x []float32, rows, cols int) {
+			for i := range rows {
+				row := x[i*cols:]
+				dst[i] = lanes(cols, 0, func(acc float32, j int) float32 { return acc + row[j] }, add)
+			}
+		},
+		maxShortRows: func(dst, x []float32, rows, cols int) {
+			most := extreme(math.Inf(-1), maxNaN)
+			for i := range rows {
+				dst[i] = most(x[i*cols:][:cols])
+			}
+		},
 
 		softmaxRows: softmaxRowsPortable,
 		rowStats:    rowStatsPortable,
@@ -144,8 +126,6 @@ func portable() *Kernels {
 func add(x, y float32) float32 { return x + y }
 
 func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
-
-func normalCDF(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
 
 func maxNaN(x, y float32) float32 {
 	if x > y || x != x {
@@ -232,22 +212,6 @@ func chunked(f func(x []float32) float32) Reduce {
 			n := min(len(x), reduceChunk)
 			sum += float64(f(x[:n]))
 			x = x[n:]
-		}
-		return float32(sum)
-	}
-}
-
-func chunkedDot(f func(x, y []float32) float32) func(x, y []float32) float32 {
-	return func(x, y []float32) float32 {
-		y = y[:len(x)]
-		if len(x) <= reduceChunk {
-			return f(x, y)
-		}
-		sum := 0.0
-		for len(x) > 0 {
-			n := min(len(x), reduceChunk)
-			sum += float64(f(x[:n], y[:n]))
-			x, y = x[n:], y[n:]
 		}
 		return float32(sum)
 	}

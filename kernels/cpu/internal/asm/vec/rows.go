@@ -79,6 +79,31 @@ func CrossEntropyGrad[L int32 | int64](k *Kernels, grad []float32, gradLD int, x
 
 func column[L int32 | int64](l L, cols int) bool { return l >= 0 && int64(l) < int64(cols) }
 
+// shortRow is the length of the longest rows that are reduced without a call each.
+const shortRow = 32
+
+// RowSums writes the Sum of each row of cols elements.
+func (k *Kernels) RowSums(dst, x []float32, rows, cols int) {
+	k.reduceRows(dst, x, rows, cols, k.sumShortRows, k.Sum)
+}
+
+// RowMaxima writes the MaxOf of each row of cols elements.
+func (k *Kernels) RowMaxima(dst, x []float32, rows, cols int) {
+	k.reduceRows(dst, x, rows, cols, k.maxShortRows, k.MaxOf)
+}
+
+func (k *Kernels) reduceRows(dst, x []float32, rows, cols int, short func(dst, x []float32, rows, cols int), long Reduce) {
+	checkRows("x", x, cols, rows, cols)
+	dst = dst[:rows]
+	if cols > 0 && cols <= shortRow && rows > 0 {
+		short(dst, x, rows, cols)
+		return
+	}
+	for i := range dst {
+		dst[i] = long(x[i*cols:][:cols])
+	}
+}
+
 // ColSums writes, or with accumulate adds to dst, the sum of each column of x,
 // rows of len(dst) elements xLD apart. Each is a chain in the order of the
 // rows, whatever the range of columns.
@@ -105,34 +130,6 @@ func (k *Kernels) Transpose(dst []float32, dstLD int, src []float32, srcLD, rows
 		k.transpose(dst, dstLD, src, srcLD, rows, cols)
 	}
 }
-
-// Gather copies rows of cols elements of src, picked by index and srcLD
-// apart, to dst, dstLD apart, times scale. An index that is no row of the
-// rows src has is clamped.
-func Gather[I int32 | int64](k *Kernels, dst []float32, dstLD int, src []float32, srcLD, srcRows, cols int, index []I, scale float32) {
-	checkRows("src", src, srcLD, srcRows, cols)
-	checkRows("dst", dst, dstLD, len(index), cols)
-	for i, at := range index {
-		row := src[clamp(at, srcRows)*srcLD:][:cols]
-		out := dst[i*dstLD:][:cols]
-		if scale == 1 {
-			copy(out, row)
-		} else {
-			k.MulScalar(out, row, scale)
-		}
-	}
-}
-
-// GatherU8 is Gather from rows of bytes.
-func GatherU8[I int32 | int64](k *Kernels, dst []float32, dstLD int, src []uint8, srcLD, srcRows, cols int, index []I, scale float32) {
-	checkRows("src", src, srcLD, srcRows, cols)
-	checkRows("dst", dst, dstLD, len(index), cols)
-	for i, at := range index {
-		k.FromU8(dst[i*dstLD:][:cols], src[clamp(at, srcRows)*srcLD:], scale)
-	}
-}
-
-func clamp[I int32 | int64](i I, n int) int { return int(max(0, min(int64(i), int64(n)-1))) }
 
 func checkRows[T any](name string, s []T, ld, rows, cols int) {
 	if rows < 0 || cols < 0 || rows > 0 && cols > 0 && (ld < cols || len(s) < (rows-1)*ld+cols) {
