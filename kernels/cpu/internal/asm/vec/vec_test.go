@@ -585,20 +585,23 @@ func TestHalves(t *testing.T) {
 			var x []float32
 			var want []uint16
 			limit := uint16(2*c.bias)<<c.mant | (1<<c.mant - 1) // largest finite
-			first := uint16(0)
-			if c.name == "f16" && os.Getenv("HONE_EMULATOR") == "bochs" {
-				first = 1
-				t.Log("half the smallest f16 is left out: Bochs 2.7 does not round it to the even 0")
+			middles := c.name != "f16" || os.Getenv("HONE_EMULATOR") != "bochs"
+			if !middles {
+				t.Log("the middles are left out: Bochs 2.7 does not round them to even")
 			}
-			for h := first; h < limit; h++ {
+			for h := uint16(0); h < limit; h++ {
 				mid := (halfValue(h, c.mant, c.bias) + halfValue(h+1, c.mant, c.bias)) / 2
 				if float64(float32(mid)) != mid || mid < 0x1p-126 {
 					continue // denormal float32
 				}
 				f := float32(mid)
-				x = append(x, math.Nextafter32(f, 0), f, math.Nextafter32(f, inf), -f)
-				even := h + h&1
-				want = append(want, h, even, h+1, even|0x8000)
+				x = append(x, math.Nextafter32(f, 0), math.Nextafter32(f, inf))
+				want = append(want, h, h+1)
+				if middles {
+					even := h + h&1
+					x = append(x, f, -f)
+					want = append(want, even, even|0x8000)
+				}
 			}
 			got := make([]uint16, len(x))
 			c.to(got, x)
