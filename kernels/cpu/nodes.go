@@ -546,34 +546,40 @@ func buildScatterAdd(c *nodeContext, _ int) error {
 	if src.dtype == graph.F32 && row >= 8 {
 		add = vec2(c.l.b.vec.Add)
 	}
-	single := src.dtype == graph.F32 && row == 1 && batch*outer == 1
 	if add == nil {
 		// 16-bit floats were widened before.
 		return &kernels.UnsupportedError{Backend: "cpu", Op: "scatter_add of " + src.dtype.String(), Reason: "it has no kernel for the element type"}
 	}
 	size := src.dtype.Size()
-	// Threads share the columns of a row, or whole positions, so that each
-	// element is the sum in the order of the indices whatever their number.
-	byRow := row >= 32*8 || batch*outer == 1
+	// Threads share the columns of long rows, the rows, or whole positions, so that
+	// each element is the sum in the order of the indices whatever their number.
+	byColumns := row >= 1024
+	byRows := !byColumns && batch*outer == 1
+	// Rows go to threads in turn, those of a line of the cache together.
+	line := max(1, lineBytes/max(row*size, 1))
+	single := src.dtype == graph.F32 && row == 1 && batch*outer == 1
 	c.add(func(x *execution, tid, threads int) {
 		p, u, d := x.ptr(idx.slot), x.ptr(upd.slot), x.ptr(dst.slot)
 		r0, r1, b0, b1 := 0, row, 0, batch*outer
-		if byRow {
+		switch {
+		case byColumns:
 			r0, r1 = span(row, 16, tid, threads)
-		} else {
+		case !byRows:
 			b0, b1 = span(batch*outer, 1, tid, threads)
 		}
 		if r0 >= r1 {
 			return
 		}
-		if single {
-			scatterOne(f32s(d, extent), f32s(u, indices), idx, p)
+		if single { // which of them is whose would take longer to tell
+			if tid == 0 {
+				scatterOne(f32s(d, extent), f32s(u, indices), idx, p)
+			}
 			return
 		}
 		for bo := b0; bo < b1; bo++ {
 			for k := range indices {
 				j := indexAt(idx, p, bo/outer*indices+k)
-				if j < 0 || j >= int64(extent) {
+				if j < 0 || j >= int64(extent) || byRows && int(j)/line%threads != tid {
 					continue
 				}
 				to := unsafe.Add(d, ((bo*extent+int(j))*row+r0)*size)
