@@ -242,7 +242,7 @@ func (g *gen) reduceLoop(name, inputs string, identity float64, op func(...opera
 		op(acc[half+j], acc[j], acc[j])
 	}
 	r := g.fold(acc[:half], op)
+	g.VZEROUPPER() // before the store, which is an SSE instruction
 	g.Store(r, g.ReturnIndex(0))
-	g.VZEROUPPER()
 	g.RET()
 }

@@ -3283,8 +3283,8 @@ end134:
 	VADDPS        X0, X1, X1
 	VPSHUFD       $0x01, X1, X0
 	VADDPS        X0, X1, X1
-	MOVSS         X1, ret+16(FP)
 	VZEROUPPER
+	MOVSS         X1, ret+16(FP)
 	RET
 
 // func maxOfAVX512(x *float32, n int) float32
@@ -3372,8 +3372,8 @@ end137:
 	VMAXPS        X0, X1, X0
 	VCMPPS        $0x03, X1, X1, X2
 	VBLENDVPS     X2, X1, X0, X1
-	MOVSS         X1, ret+16(FP)
 	VZEROUPPER
+	MOVSS         X1, ret+16(FP)
 	RET
 
 // func minOfAVX512(x *float32, n int) float32
@@ -3461,8 +3461,8 @@ end140:
 	VMINPS        X0, X1, X0
 	VCMPPS        $0x03, X1, X1, X2
 	VBLENDVPS     X2, X1, X0, X1
-	MOVSS         X1, ret+16(FP)
 	VZEROUPPER
+	MOVSS         X1, ret+16(FP)
 	RET
 
 // func sumShortRowsAVX512(dst *float32, x *float32, rows int, cols int)
