@@ -21,9 +21,9 @@
 # Needs Go and Debian's packages bochs, bochs-term, bochsbios, vgabios, isolinux,
 # syslinux-common, xorriso, cpio and a kernel, linux-image-cloud-amd64; a vmlinuz
 # that HONE_KERNEL names takes the place of the newest in /boot. HONE_CPU (default
-# avx512) and HONE_TIMEOUT (seconds, default 7200) may be set. One emulated core
-# does some 50 million instructions a second, and 2 million multiply-adds of
-# vectors.
+# avx512), HONE_LONG and HONE_TIMEOUT (seconds, default 7200) may be set. One
+# emulated core does some 50 million instructions a second, and 2 million
+# multiply-adds of vectors.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -67,7 +67,7 @@ for package in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}
   [ ! -d "$package/testdata" ] || cp -r "$package/testdata" "$to/"
 done
 printf '%s\n' -test.v -test.timeout=0 '-test.skip=TheCollectorStops|/^(portable|avx2)(#|$)' "$@" >"$root/args"
-printf '%s\n' "HONE_CPU=${HONE_CPU-avx512}" HONE_EMULATOR=bochs PATH=/ >"$root/env"
+printf '%s\n' "HONE_CPU=${HONE_CPU-avx512}" "HONE_LONG=${HONE_LONG-}" HONE_EMULATOR=bochs PATH=/ >"$root/env"
 
 (cd "$root" && find . | cpio --quiet -o -H newc >"$dir/iso/initrd")
 cp "$kernel" "$dir/iso/vmlinuz"
