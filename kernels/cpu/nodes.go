@@ -76,10 +76,19 @@ func (s *strided) run(dst, src unsafe.Pointer, tid, threads int) {
 		pd += idx[i] * s.to[i]
 		ps += idx[i] * s.from[i]
 	}
-	n := dims[last]
-	td, ts := s.to[last], s.from[last]
-	for range hi - lo {
-		copyRun(unsafe.Add(dst, pd*s.size), unsafe.Add(src, ps*s.size), n, td, ts, s.size)
+	for lo < hi {
+		// The runs along the last axis but one.
+		count, td, ts := 1, 0, 0
+		if last > 0 {
+			count, td, ts = min(hi-lo, dims[last-1]-idx[last-1]), s.to[last-1], s.from[last-1]
+		}
+		copyRuns(unsafe.Add(dst, pd*s.size), unsafe.Add(src, ps*s.size), count, td*s.size, ts*s.size, dims[last], s.to[last], s.from[last], s.size)
+		if lo += count; lo == hi || last == 0 {
+			return
+		}
+		pd += (count - 1) * td
+		ps += (count - 1) * ts
+		idx[last-1] += count - 1
 		for i := last - 1; i >= 0; i-- {
 			pd += s.to[i]
 			ps += s.from[i]
@@ -97,34 +106,49 @@ func copyOne(dst, src unsafe.Pointer, size int) {
 	copy(unsafe.Slice((*byte)(dst), size), unsafe.Slice((*byte)(src), size))
 }
 
-func copyRun(dst, src unsafe.Pointer, n, td, ts, size int) {
+// copyRuns copies runs of n elements, toStep and fromStep bytes apart, whose
+// elements are td and ts elements apart.
+func copyRuns(dst, src unsafe.Pointer, runs, toStep, fromStep, n, td, ts, size int) {
 	if td == 1 && ts == 1 {
-		copy(unsafe.Slice((*byte)(dst), n*size), unsafe.Slice((*byte)(src), n*size))
+		for i := range runs {
+			copy(unsafe.Slice((*byte)(unsafe.Add(dst, i*toStep)), n*size), unsafe.Slice((*byte)(unsafe.Add(src, i*fromStep)), n*size))
+		}
 		return
 	}
+	run := copyStrided[uint8]
 	switch size {
-	case 1:
-		copyStrided[uint8](dst, src, n, td, ts)
 	case 2:
-		copyStrided[uint16](dst, src, n, td, ts)
+		run = copyStrided[uint16]
 	case 4:
-		copyStrided[uint32](dst, src, n, td, ts)
+		run = copyStrided[uint32]
 	case 8:
-		copyStrided[uint64](dst, src, n, td, ts)
+		run = copyStrided[uint64]
 	case 16:
-		copyStrided[[2]uint64](dst, src, n, td, ts)
+		run = copyStrided[[2]uint64]
 	case 32:
-		copyStrided[[4]uint64](dst, src, n, td, ts)
+		run = copyStrided[[4]uint64]
+	}
+	for i := range runs {
+		run(unsafe.Add(dst, i*toStep), unsafe.Add(src, i*fromStep), n, td, ts)
 	}
 }
 
 func copyStrided[T any](dst, src unsafe.Pointer, n, td, ts int) {
-	var e T
-	sd, ss := td*int(unsafe.Sizeof(e)), ts*int(unsafe.Sizeof(e))
+	size := int(unsafe.Sizeof(*new(T)))
 	// Addresses are computed from the first element, so that none beyond the
 	// last is ever formed.
-	for i := range n {
-		*(*T)(unsafe.Add(dst, i*sd)) = *(*T)(unsafe.Add(src, i*ss))
+	to, from := 0, 0
+	if td == 1 {
+		out := unsafe.Slice((*T)(dst), n)
+		for i := range out {
+			out[i] = *(*T)(unsafe.Add(src, from))
+			from += ts * size
+		}
+		return
+	}
+	for range n {
+		*(*T)(unsafe.Add(dst, to)) = *(*T)(unsafe.Add(src, from))
+		to, from = to+td*size, from+ts*size
 	}
 }
 
@@ -495,12 +519,12 @@ func buildGather(c *nodeContext, _ int) error {
 	rowBytes := row * src.dtype.Size()
 	n := batch * outer * indices
 	part := c.share(n, max(1, 4096/max(rowBytes, 1)))
-	one := gatherFunc(idx.dtype, rowBytes)
+	rows := gatherFunc(idx.dtype, rowBytes)
 	c.add(func(x *execution, tid, threads int) {
 		lo, hi := part.span(tid, threads)
 		s, p, d := x.ptr(src.slot), x.ptr(idx.slot), x.ptr(dst.slot)
-		if one != nil && batch*outer == 1 {
-			one(d, s, p, lo, hi, extent)
+		if rows != nil && batch*outer == 1 {
+			rows(d, s, p, lo, hi, extent)
 			return
 		}
 		for i := lo; i < hi; i++ {
@@ -512,20 +536,31 @@ func buildGather(c *nodeContext, _ int) error {
 	return nil
 }
 
-// gatherFunc returns the gather of rows of a few bytes, nil for longer ones:
-// results lo to hi of those that the indices pick of extent rows.
+// gatherFunc returns the gather of rows by indices of a type, nil where there is
+// no faster way: results lo to hi of those that the indices pick of extent rows.
 func gatherFunc(index graph.DType, rowBytes int) func(dst, src, idx unsafe.Pointer, lo, hi, extent int) {
-	switch {
-	case rowBytes == 4 && index == graph.I32:
-		return gatherOne[uint32, int32]
-	case rowBytes == 4 && index == graph.I64:
-		return gatherOne[uint32, int64]
-	case rowBytes == 8 && index == graph.I32:
-		return gatherOne[uint64, int32]
-	case rowBytes == 8 && index == graph.I64:
-		return gatherOne[uint64, int64]
+	switch index {
+	case graph.I32:
+		return gatherBy[int32](rowBytes)
+	case graph.I64:
+		return gatherBy[int64](rowBytes)
 	}
 	return nil
+}
+
+func gatherBy[I int32 | int64](rowBytes int) func(dst, src, idx unsafe.Pointer, lo, hi, extent int) {
+	switch rowBytes {
+	case 4:
+		return gatherOne[uint32, I]
+	case 8:
+		return gatherOne[uint64, I]
+	}
+	return func(dst, src, idx unsafe.Pointer, lo, hi, extent int) {
+		for i := lo; i < hi; i++ {
+			at := min(max(int(*(*I)(unsafe.Add(idx, i*int(unsafe.Sizeof(I(0)))))), 0), extent-1)
+			copy(unsafe.Slice((*byte)(unsafe.Add(dst, i*rowBytes)), rowBytes), unsafe.Slice((*byte)(unsafe.Add(src, at*rowBytes)), rowBytes))
+		}
+	}
 }
 
 func gatherOne[T any, I int32 | int64](dst, src, idx unsafe.Pointer, lo, hi, extent int) {
@@ -556,7 +591,10 @@ func buildScatterAdd(c *nodeContext, _ int) error {
 	byColumns := row >= 1024
 	byRows := !byColumns && batch*outer == 1
 	// Rows go to threads in turn, those of a line of the cache together.
-	line := max(1, lineBytes/max(row*size, 1))
+	shift := 0
+	for 2*row*size<<shift <= lineBytes && shift < 6 {
+		shift++
+	}
 	single := src.dtype == graph.F32 && row == 1 && batch*outer == 1
 	c.add(func(x *execution, tid, threads int) {
 		p, u, d := x.ptr(idx.slot), x.ptr(upd.slot), x.ptr(dst.slot)
@@ -579,7 +617,7 @@ func buildScatterAdd(c *nodeContext, _ int) error {
 		for bo := b0; bo < b1; bo++ {
 			for k := range indices {
 				j := indexAt(idx, p, bo/outer*indices+k)
-				if j < 0 || j >= int64(extent) || byRows && int(j)/line%threads != tid {
+				if j < 0 || j >= int64(extent) || byRows && threads > 1 && uint32(j>>shift)%uint32(threads) != uint32(tid) {
 					continue
 				}
 				to := unsafe.Add(d, ((bo*extent+int(j))*row+r0)*size)
