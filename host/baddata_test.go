@@ -224,3 +224,41 @@ func TestBadRowsToPredict(t *testing.T) {
 		})
 	}
 }
+
+// What a loss ignores need not be one of the output's classes.
+func TestLabelsBeyondTheClasses(t *testing.T) {
+	rows := goodRows()
+	for i := range rows {
+		rows[i][2] = []string{"0", "1"}[i%2]
+	}
+	rows[2][2] = "-1"
+	for _, c := range []struct{ name, loss, code, hint string }{
+		{"ignored", "ignore_class = -1", "", ""},
+		{"another one is ignored", "ignore_class = 255", "label_range", "ignore_class = -1"},
+		{"none is ignored", "", "label_range", "ignore_class = -1"},
+	} {
+		for _, memory := range []int64{0, 1} {
+			t.Run(fmt.Sprintf("%s, %d", c.name, memory), func(t *testing.T) {
+				dir := t.TempDir()
+				text := strings.NewReplacer("TYPES", "", "SPLIT", "shuffle = false", "from_logits = true", "from_logits = true\n"+c.loss).Replace(badDataSpec)
+				for name, s := range map[string]string{"rows.csv": csvOf(rows), "test.hone.hcl": text} {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte(s), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p, err := Load(dir, Options{Builtin: bundle, DataMemory: memory})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = p.Train(context.Background(), TrainOptions{Out: filepath.Join(dir, "out.hone")})
+				if c.code == "" {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				only(t, err, c.code, "rows.csv", 4, 7, c.hint)
+			})
+		}
+	}
+}

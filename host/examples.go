@@ -113,36 +113,45 @@ func arraysOf(ctx context.Context, b *feed.Binding, p *train.Program, parts *fee
 }
 
 func bindPart(ctx context.Context, b *feed.Binding, p *train.Program, part string, rows data.Dataset) (*train.Arrays, diag.Diagnostics) {
-	classes := classLimits(p)
+	limits := classLimits(p)
 	t, ok := rows.(*data.Table)
 	if !ok {
-		return b.Stage(ctx, rows, classes, part)
+		return b.Stage(ctx, rows, limits, part)
 	}
 	a, diags := b.Arrays(t, true)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	for _, target := range sortedKeys(classes) {
-		if err := feed.CheckClasses(a, target, classes[target], part); err != nil {
+	for _, target := range sortedKeys(limits) {
+		if err := feed.CheckClasses(a, target, limits[target], part); err != nil {
 			diags.AppendErr(err)
 		}
 	}
 	return a, diags
 }
 
-// classLimits returns, by target, how many classes the outputs have that losses
-// compare with class numbers.
-func classLimits(p *train.Program) map[string]int64 {
-	limits := map[string]int64{}
+// classLimits returns, by target, which class numbers all losses take that
+// compare an output with them.
+func classLimits(p *train.Program) map[string]feed.ClassLimit {
+	limits := map[string]feed.ClassLimit{}
 	outs := p.Outputs()
 	for _, l := range p.Losses {
 		i := slices.IndexFunc(outs, func(q graph.Param) bool { return q.Name == l.Output })
 		if i < 0 || !strings.Contains(l.Func, "sparse_categorical") {
 			continue
 		}
-		if k, ok := outs[i].Type.Shape[outs[i].Type.Rank()-1].Const(); ok {
-			limits[l.Target] = k
+		k, ok := outs[i].Type.Shape[outs[i].Type.Rank()-1].Const()
+		if !ok {
+			continue
 		}
+		limit := feed.ClassLimit{Classes: k, Ignored: l.Ignored}
+		if other, ok := limits[l.Target]; ok {
+			limit.Classes = min(k, other.Classes)
+			if other.Ignored == nil || l.Ignored == nil || *other.Ignored != *l.Ignored {
+				limit.Ignored = nil
+			}
+		}
+		limits[l.Target] = limit
 	}
 	return limits
 }

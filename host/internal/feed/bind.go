@@ -485,22 +485,36 @@ func targetArray(tb *TargetBinding, t *data.Table, first int) (kernels.View, err
 	return kernels.View{DType: graph.F32, Shape: shape, Data: bytesOf(out)}, nil
 }
 
-// CheckClasses reports a class number that an output of that many classes
-// cannot have.
-func CheckClasses(a *train.Arrays, target string, classes int64, where string) error {
-	return checkClasses(a, 0, target, classes, where)
+// ClassLimit is what a loss takes for the number of a class.
+type ClassLimit struct {
+	Classes int64  // from 0
+	Ignored *int64 // one that it leaves out, which may be any; nil for none
 }
 
-func checkClasses(a *train.Arrays, first int, target string, classes int64, where string) error {
+// CheckClasses reports a class number that an output cannot have and that the
+// loss does not leave out.
+func CheckClasses(a *train.Arrays, target string, limit ClassLimit, where string) error {
+	return checkClasses(a, 0, target, limit, where)
+}
+
+func checkClasses(a *train.Arrays, first int, target string, limit ClassLimit, where string) error {
 	v, ok := a.Fields["target:"+target]
 	if !ok || v.DType != graph.I32 {
 		return nil
 	}
 	labels := unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(v.Data))), len(v.Data)/4)
+	per := 1 // labels of a row
+	for _, e := range v.Shape[1:] {
+		per *= int(e)
+	}
 	for i, l := range labels {
-		if l < 0 || int64(l) >= classes {
-			return diag.Errorf("label_range", "row %d of the %s part has the label %d of the target %q, and the model's output has %d classes, 0 to %d", first+i+1, where, l, target, classes, classes-1).Cell(target, int64(first+i+1)).
-				Hint("Give the last layer more units (at least %d), or correct the label.", max(int64(l)+1, 2))
+		if k := int64(l); (k < 0 || k >= limit.Classes) && (limit.Ignored == nil || k != *limit.Ignored) {
+			row := first + i/per + 1
+			err := diag.Errorf("label_range", "row %d of the %s part has the label %d of the target %q, and the model's output has %d classes, 0 to %d", row, where, l, target, limit.Classes, limit.Classes-1).Cell(target, int64(row))
+			if l < 0 {
+				return err.Hint("Number the classes from 0, or let the loss leave them out: ignore_class = %d.", l)
+			}
+			return err.Hint("Give the last layer more units (at least %d), or correct the label.", max(k+1, 2))
 		}
 	}
 	return nil

@@ -2,11 +2,15 @@ package feed
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/hone-ml/hone/host/internal/data"
 	"github.com/hone-ml/hone/host/internal/spec"
+	"github.com/hone-ml/hone/host/internal/train"
+	"github.com/hone-ml/hone/kernels"
+	"github.com/hone-ml/hone/sdk/graph"
 )
 
 func table(t *testing.T, columns ...*data.Column) *data.Table {
@@ -92,5 +96,26 @@ func TestLoadSplitsTheDigits(t *testing.T) {
 	}
 	if _, diags := Load(context.Background(), &spec.Data{Type: spec.Type("cvs"), Name: "d"}, Options{}); !strings.Contains(diags.Error(), `"csv"`) {
 		t.Errorf("%v", diags)
+	}
+}
+
+func TestCheckClassesNamesTheRow(t *testing.T) {
+	labels := []int32{0, 1, 2, 0, -1, 7} // two of each row
+	a := &train.Arrays{Examples: 3, Fields: map[string]kernels.View{"target:y": {DType: graph.I32, Shape: []int64{3, 2}, Data: bytesOf(labels)}}}
+	minus, other := int64(-1), int64(3)
+	for _, c := range []struct {
+		limit ClassLimit
+		want  string
+	}{
+		{ClassLimit{Classes: 8}, "row 3 of the train part has the label -1"},
+		{ClassLimit{Classes: 8, Ignored: &other}, "row 3 of the train part has the label -1"},
+		{ClassLimit{Classes: 8, Ignored: &minus}, ""},
+		{ClassLimit{Classes: 7, Ignored: &minus}, "row 3 of the train part has the label 7"},
+		{ClassLimit{Classes: 2, Ignored: &minus}, "row 2 of the train part has the label 2"},
+	} {
+		err := CheckClasses(a, "y", c.limit, "train")
+		if got := fmt.Sprint(err); c.want == "" && err != nil || c.want != "" && !strings.Contains(got, c.want) {
+			t.Errorf("limit %v: %v, wanted %q", c.limit, err, c.want)
+		}
 	}
 }

@@ -24,8 +24,8 @@ type Staged struct {
 
 // Stage makes the arrays of a part whose rows stay where they are. It goes over
 // them once: what Arrays and CheckClasses would find wrong is found here.
-// classes is the number of classes by target, for those that a number bounds.
-func (b *Binding) Stage(ctx context.Context, rows data.Dataset, classes map[string]int64, where string) (*train.Arrays, diag.Diagnostics) {
+// limits are those of the class numbers by target.
+func (b *Binding) Stage(ctx context.Context, rows data.Dataset, limits map[string]ClassLimit, where string) (*train.Arrays, diag.Diagnostics) {
 	s := &Staged{b: b, rows: rows}
 	none, err := rows.Take(ctx, nil)
 	if err != nil {
@@ -44,7 +44,7 @@ func (b *Binding) Stage(ctx context.Context, rows data.Dataset, classes map[stri
 		if ds.HasErrors() {
 			return ds
 		}
-		for target, n := range classes {
+		for target, n := range limits {
 			if err := checkClasses(chunk, first, target, n, where); err != nil {
 				return err
 			}

@@ -47,6 +47,10 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 				scores, logits[out] = train.Logits, true
 			}
 		}
+		var ignored *int64
+		if k, ok := cfg["ignore_class"].(int64); ok {
+			ignored = &k
+		}
 		m, err := a.h.TraceLoss(a.ctx, Ref(l.Type), cfg, outputs[out], r.Targets[target])
 		if err == nil {
 			a.pin(sdk.LossKind, l.Type)
@@ -56,7 +60,7 @@ func (a *assembler) train(r Request, outputs map[string]graph.Type) {
 				if l.Weight != nil {
 					w = *l.Weight
 				}
-				p.Losses = append(p.Losses, train.LossTerm{Name: name, Func: prefix + "loss", Output: out, Target: target, Weight: w, Scores: scores})
+				p.Losses = append(p.Losses, train.LossTerm{Name: name, Func: prefix + "loss", Output: out, Target: target, Weight: w, Scores: scores, Ignored: ignored})
 			}
 		}
 		a.report(err, l.Node, path)

@@ -51,6 +51,8 @@ type LossTerm struct {
 	// Scores says what the loss takes the output for, Logits or Probabilities; empty
 	// where it knows no such thing.
 	Scores string `json:"scores,omitempty"`
+	// Ignored is the class number whose examples the loss leaves out; nil for none.
+	Ignored *int64 `json:"ignored,omitempty"`
 }
 
 // What a loss of classes takes an output for.
