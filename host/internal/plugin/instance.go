@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/sdk"
 	"github.com/hone-ml/hone/sdk/graph"
@@ -101,7 +104,8 @@ func callWithin[Req, Resp any](ctx context.Context, in *instance, limit time.Dur
 	if err != nil {
 		return none, err
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
+	own := time.Now().Add(limit)
+	limited, cancel := context.WithDeadline(ctx, own)
 	defer cancel()
 	resp, err := f(c, limited, req)
 	if err == nil {
@@ -109,6 +113,10 @@ func callWithin[Req, Resp any](ctx context.Context, in *instance, limit time.Dur
 	}
 	if ctx.Err() != nil {
 		return none, fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	// The plugin keeps the deadline by its own clock and may see it pass first.
+	if by, ok := ctx.Deadline(); ok && by.Before(own) && status.Code(err) == codes.DeadlineExceeded {
+		return none, fmt.Errorf("%s: %w", what, context.DeadlineExceeded)
 	}
 	d, dead := c.explain(what, err)
 	if dead {
