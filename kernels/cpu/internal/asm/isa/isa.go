@@ -19,7 +19,7 @@ type Level int
 const (
 	Portable Level = iota // plain Go
 	AVX2                  // AVX2, FMA and F16C: 256-bit vectors
-	AVX512                // AVX-512 F, BW, DQ and VL: 512-bit vectors
+	AVX512                // AVX-512 F, BW, DQ and VL, and BMI2: 512-bit vectors
 )
 
 // maxByDefault bounds the variant that is chosen unasked. The AVX-512 code is
