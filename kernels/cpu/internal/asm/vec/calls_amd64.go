@@ -91,8 +91,8 @@ func vectorExtreme(f func(x *float32, n int) float32, identity float64, combine 
 	}
 }
 
-// The conversions do whole vectors in assembly and leave the rest to the
-// portable kernel, whose bits are the same.
+// The conversions do whole vectors in assembly and leave the rest to the kernel
+// of the level below, whose bits are the same.
 
 func vectorConvert[D, S any](f func(dst *D, x *S, n int), rest func(dst []D, x []S), lanes int) func(dst []D, x []S) {
 	return func(dst []D, x []S) {
