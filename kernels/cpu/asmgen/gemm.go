@@ -380,6 +380,9 @@ func gemmFile(g *gen) {
 	}
 	// Few rows take more columns at once, to have enough chains.
 	g.gemmTile(1, 8, false)
+	if g.wide() {
+		g.gemmTile(1, 4, false) // 64 columns
+	}
 	g.gemmTile(2, 4, false)
 	g.gemmTile(3, 3, false)
 	g.peakFMA()

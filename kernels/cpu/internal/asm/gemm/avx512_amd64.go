@@ -134,6 +134,9 @@ func tile14x16MaskAVX512(t *tile)
 func tile1x128AVX512(t *tile)
 
 //go:noescape
+func tile1x64AVX512(t *tile)
+
+//go:noescape
 func tile2x64AVX512(t *tile)
 
 //go:noescape

@@ -7929,6 +7929,100 @@ norelu301:
 	VZEROUPPER
 	RET
 
+// func tile1x64AVX512(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile1x64AVX512(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), CX
+	MOVQ 40(AX), DX
+
+tile302:
+	MOVQ    16(AX), SI
+	ADDQ    136(AX), SI
+	MOVQ    48(AX), BX
+	MOVQ    120(AX), BX
+	TESTQ   $0x00000001, BX
+	JZ      zero303
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVUPS 128(SI), Z2
+	VMOVUPS 192(SI), Z3
+	JMP     started304
+
+zero303:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
+
+started304:
+	MOVQ 8(AX), SI
+	MOVQ 72(AX), DI
+	MOVQ 64(AX), R8
+
+tap305:
+	MOVQ (DI), BX
+	ADDQ $0x08, DI
+	ADDQ (AX), BX
+	ADDQ 128(AX), BX
+	MOVQ 56(AX), R9
+
+k306:
+	VBROADCASTSS (BX), Z4
+	VFMADD231PS  (SI), Z4, Z0
+	VFMADD231PS  64(SI), Z4, Z1
+	VFMADD231PS  128(SI), Z4, Z2
+	VFMADD231PS  192(SI), Z4, Z3
+	ADDQ         CX, BX
+	ADDQ         DX, SI
+	DECQ         R9
+	JNZ          k306
+	DECQ         R8
+	JNZ          tap305
+	MOVQ         104(AX), BX
+	TESTQ        BX, BX
+	JZ           nobias307
+	VMOVUPS      (BX), Z4
+	VADDPS       Z4, Z0, Z0
+	VMOVUPS      64(BX), Z4
+	VADDPS       Z4, Z1, Z1
+	VMOVUPS      128(BX), Z4
+	VADDPS       Z4, Z2, Z2
+	VMOVUPS      192(BX), Z4
+	VADDPS       Z4, Z3, Z3
+
+nobias307:
+	MOVQ   120(AX), BX
+	TESTQ  $0x00000002, BX
+	JZ     norelu308
+	VPXORD Z4, Z4, Z4
+	VMAXPS Z0, Z4, Z0
+	VMAXPS Z1, Z4, Z1
+	VMAXPS Z2, Z4, Z2
+	VMAXPS Z3, Z4, Z3
+
+norelu308:
+	MOVQ    16(AX), SI
+	ADDQ    136(AX), SI
+	MOVQ    48(AX), BX
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	MOVQ    88(AX), BX
+	ADDQ    BX, 128(AX)
+	MOVQ    96(AX), BX
+	ADDQ    BX, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile302
+	VZEROUPPER
+	RET
+
 // func tile2x64AVX512(t *tile)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tile2x64AVX512(SB), $0-8
@@ -7937,13 +8031,13 @@ TEXT ·tile2x64AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile302:
+tile309:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero303
+	JZ      zero310
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -7953,9 +8047,9 @@ tile302:
 	VMOVUPS 64(DI), Z5
 	VMOVUPS 128(DI), Z6
 	VMOVUPS 192(DI), Z7
-	JMP     started304
+	JMP     started311
 
-zero303:
+zero310:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -7974,19 +8068,19 @@ zero303:
 	PREFETCHT0 128(DI)
 	PREFETCHT0 192(DI)
 
-started304:
+started311:
 	MOVQ 8(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 64(AX), R9
 
-tap305:
+tap312:
 	MOVQ (R8), SI
 	ADDQ $0x08, R8
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	MOVQ 56(AX), R10
 
-k306:
+k313:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	VMOVUPS      128(DI), Z10
@@ -8004,12 +8098,12 @@ k306:
 	ADDQ         DX, SI
 	ADDQ         BX, DI
 	DECQ         R10
-	JNZ          k306
+	JNZ          k313
 	DECQ         R9
-	JNZ          tap305
+	JNZ          tap312
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias307
+	JZ           nobias314
 	VMOVUPS      (SI), Z12
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z12, Z4, Z4
@@ -8023,10 +8117,10 @@ k306:
 	VADDPS       Z12, Z3, Z3
 	VADDPS       Z12, Z7, Z7
 
-nobias307:
+nobias314:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu308
+	JZ     norelu315
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z0, Z12, Z0
 	VMAXPS Z1, Z12, Z1
@@ -8037,7 +8131,7 @@ nobias307:
 	VMAXPS Z6, Z12, Z6
 	VMAXPS Z7, Z12, Z7
 
-norelu308:
+norelu315:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -8055,7 +8149,7 @@ norelu308:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile302
+	JNZ     tile309
 	VZEROUPPER
 	RET
 
@@ -8067,13 +8161,13 @@ TEXT ·tile3x48AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile309:
+tile316:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero310
+	JZ      zero317
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -8085,9 +8179,9 @@ tile309:
 	VMOVUPS (DI), Z6
 	VMOVUPS 64(DI), Z7
 	VMOVUPS 128(DI), Z8
-	JMP     started311
+	JMP     started318
 
-zero310:
+zero317:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -8109,19 +8203,19 @@ zero310:
 	PREFETCHT0 64(DI)
 	PREFETCHT0 128(DI)
 
-started311:
+started318:
 	MOVQ 8(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 64(AX), R9
 
-tap312:
+tap319:
 	MOVQ (R8), SI
 	ADDQ $0x08, R8
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	MOVQ 56(AX), R10
 
-k313:
+k320:
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
 	VMOVUPS      128(DI), Z11
@@ -8140,12 +8234,12 @@ k313:
 	ADDQ         DX, SI
 	ADDQ         BX, DI
 	DECQ         R10
-	JNZ          k313
+	JNZ          k320
 	DECQ         R9
-	JNZ          tap312
+	JNZ          tap319
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias314
+	JZ           nobias321
 	VMOVUPS      (SI), Z12
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z12, Z3, Z3
@@ -8159,10 +8253,10 @@ k313:
 	VADDPS       Z12, Z5, Z5
 	VADDPS       Z12, Z8, Z8
 
-nobias314:
+nobias321:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu315
+	JZ     norelu322
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z0, Z12, Z0
 	VMAXPS Z1, Z12, Z1
@@ -8174,7 +8268,7 @@ nobias314:
 	VMAXPS Z7, Z12, Z7
 	VMAXPS Z8, Z12, Z8
 
-norelu315:
+norelu322:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -8194,7 +8288,7 @@ norelu315:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile309
+	JNZ     tile316
 	VZEROUPPER
 	RET
 
@@ -8217,7 +8311,7 @@ TEXT ·peakFMAAVX512(SB), $0-8
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
-loop316:
+loop323:
 	VFMADD231PS Z12, Z13, Z0
 	VFMADD231PS Z12, Z13, Z1
 	VFMADD231PS Z12, Z13, Z2
@@ -8267,7 +8361,7 @@ loop316:
 	VFMADD231PS Z12, Z13, Z10
 	VFMADD231PS Z12, Z13, Z11
 	DECQ        AX
-	JNZ         loop316
+	JNZ         loop323
 	VZEROUPPER
 	RET
 
@@ -8279,7 +8373,7 @@ TEXT ·copyPanelAVX512(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop317:
+loop324:
 	VMOVUPS (CX), Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z1
@@ -8287,6 +8381,6 @@ loop317:
 	ADDQ    DX, CX
 	ADDQ    $0x80, AX
 	DECQ    BX
-	JNZ     loop317
+	JNZ     loop324
 	VZEROUPPER
 	RET

@@ -7,8 +7,12 @@ import "unsafe"
 // block of A, which stays in the second-level cache, go by.
 func (ts *tiles) run(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
 	m, n := m1-m0, n1-n0
-	if m <= 3 && op.BPacked == nil && op.Layout != NT && n >= ts.wideCols[m] {
-		n0 = ts.runWide(op, m0, m1, n0, n1, ws)
+	if m <= 3 && op.BPacked == nil && op.Layout != NT {
+		for _, w := range ts.wide[m] {
+			if n1-n0 >= w.cols {
+				n0 = ts.runWide(w, op, m0, m1, n0, n1, ws)
+			}
+		}
 		if n0 == n1 {
 			return
 		}
@@ -119,17 +123,15 @@ func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed bool, ic, iEnd, p
 // runWide multiplies at most three rows, where B is read once: no packing,
 // and as many columns at once as there are registers. It returns the first
 // column that is left over.
-func (ts *tiles) runWide(op *Op, m0, m1, n0, n1 int, ws *Workspace) int {
+func (ts *tiles) runWide(w wide, op *Op, m0, m1, n0, n1 int, ws *Workspace) int {
 	// A call reads at most this many rows of B, whose pages are far apart.
 	const blockK = 1024
-	rows := m1 - m0
-	kernel, cols := ts.wide[rows], ts.wideCols[rows]
-	end := n0 + (n1-n0)/cols*cols
+	end := n0 + (n1-n0)/w.cols*w.cols
 	t := &ws.t
 	t.taps, t.tab = 1, &ws.zero[0]
 	t.ldc = 4 * op.LDC
 	t.bK = 4 * op.LDB
-	for j := n0; j < end; j += cols {
+	for j := n0; j < end; j += w.cols {
 		for pc := 0; pc < op.K; pc += blockK {
 			t.k = min(blockK, op.K-pc)
 			t.flags = 0
@@ -155,7 +157,7 @@ func (ts *tiles) runWide(op *Op, m0, m1, n0, n1 int, ws *Workspace) int {
 			t.b = unsafe.Pointer(&op.B[pc*op.LDB+j])
 			t.c = unsafe.Pointer(&op.C[m0*op.LDC+j])
 			t.count, t.aOff, t.cOff = 1, 0, 0
-			kernel(t)
+			w.kernel(t)
 		}
 	}
 	ws.t = tile{}

@@ -43,12 +43,17 @@ type tiles struct {
 	full [15]func(*tile) // by rows: two vectors of columns
 	two  [15]func(*tile) // two vectors, the second with a mask
 	one  [15]func(*tile) // one vector with a mask
-	wide [4]func(*tile)  // by rows: wideCols columns
-
-	wideCols [4]int
+	wide [4][]wide       // by rows, the widest first
 
 	mask      func(lanes int) uintptr
 	copyPanel func(dst, src *float32, srcRow, k int)
+}
+
+// wide is a microkernel of few rows, which takes more columns at once to have
+// enough chains of multiply-adds.
+type wide struct {
+	cols   int
+	kernel func(*tile)
 }
 
 // pick returns the kernel for a tile of rows x cols, at most a panel, and the
