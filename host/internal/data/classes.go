@@ -67,15 +67,6 @@ func ClassesOf(c *Column) (*Classes, error) {
 	return k, nil
 }
 
-// At returns the classes of the given rows, with the same names.
-func (k *Classes) At(rows []int64) *Classes {
-	out := &Classes{Of: make([]int32, len(rows)), Names: k.Names, about: k.about}
-	for i, r := range rows {
-		out.Of[i] = k.Of[r]
-	}
-	return out
-}
-
 // Counts returns the rows of each class.
 func (k *Classes) Counts() []int {
 	counts := make([]int, len(k.Names))

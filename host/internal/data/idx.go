@@ -171,26 +171,6 @@ func DecodeIDXPair(ctx context.Context, images, labels Input, limits Limits) (*T
 	return &Table{Columns: []*Column{x.Columns[0], label}, rows: x.rows, digest: digestOf(x.digest, y.digest)}, nil
 }
 
-// CheckLabels returns a diagnostic unless every value of the column is a class
-// number from 0 to classes-1. file is named in it if it is not "".
-func CheckLabels(c *Column, classes int, file string) error {
-	if !c.Type.Integer() {
-		return diag.Errorf("label_type", "the labels in column %q are %v", c.Name, c.Type).
-			At(diag.Range{File: file}).Hint("Labels are whole numbers from 0 on; give text labels a vocabulary first.")
-	}
-	for i, v := range c.GatherInt64(nil, allRows(c.rows)) {
-		if c.Missing.Get(i / c.Width()) {
-			return diag.Errorf("label_missing", "the label of example %d is missing", i/c.Width()).
-				At(diag.Range{File: file}).Hint("Remove the rows without a label.")
-		}
-		if v < 0 || v >= int64(classes) {
-			return diag.Errorf("label_out_of_range", "the label of example %d is %d, but there are %d classes", i/c.Width(), v, classes).
-				At(diag.Range{File: file}).Hint("Labels go from 0 to %d. Give the last layer more units, or mend the labels.", classes-1)
-		}
-	}
-	return nil
-}
-
 func allRows(n int) []int64 {
 	rows := make([]int64, n)
 	for i := range rows {

@@ -92,14 +92,6 @@ func TestIDXPair(t *testing.T) {
 	}
 	_, err = DecodeIDXPair(t.Context(), images, Bytes{"labels", idx(idxU8, []uint32{1}, []uint8{7})}, Limits{})
 	checkDiag(t, err, "count_mismatch", 0, 0, "images has 2 examples, labels has 1 labels")
-
-	label := tab.Column("label")
-	if err := CheckLabels(label, 10, "labels"); err != nil {
-		t.Error(err)
-	}
-	checkDiag(t, CheckLabels(label, 9, "labels"), "label_out_of_range", 0, 0, "the label of example 1 is 9, but there are 9 classes")
-	checkDiag(t, CheckLabels(NewColumn("y", nil, []int64{-1}), 9, ""), "label_out_of_range", 0, 0, "example 0 is -1")
-	checkDiag(t, CheckLabels(NewColumn("y", nil, []float32{1}), 9, ""), "label_type", 0, 0, "f32")
 }
 
 func TestReadMNISTFolder(t *testing.T) {

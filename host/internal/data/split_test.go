@@ -263,3 +263,12 @@ func TestClassesOf(t *testing.T) {
 	_, err = ClassesOf(NewStrings("y", []int32{0, -1}, []string{"a"}))
 	checkDiag(t, err, "class_missing", 0, 0, "row 2")
 }
+
+// At returns the classes of the given rows, with the same names.
+func (k *Classes) At(rows []int64) *Classes {
+	out := &Classes{Of: make([]int32, len(rows)), Names: k.Names, about: k.about}
+	for i, r := range rows {
+		out.Of[i] = k.Of[r]
+	}
+	return out
+}

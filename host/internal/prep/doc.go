@@ -25,7 +25,6 @@
 //	pipe, err := prep.Load(text, module, prep.Options{Backend: backend})
 //	types := pipe.Inputs()                                     // columns that raw rows must have, with types
 //	table, _, err := pipe.Apply(ctx, prep.Predict, rawRows)    // targets may be absent, no row is dropped
-//	err = prep.Complete(table, columnsOfTheModel)              // no value is missing
 //
 // A data.Source larger than memory goes through Fit as it is, and through
 // Pipeline.Stream, chunk by chunk; results equal those of a table to the bit.

@@ -208,10 +208,3 @@ func (p *placed) trouble(code, format string, args ...any) diag.Diagnostic {
 	}
 	return d
 }
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/hone-ml/hone/host/internal/data"
-	"github.com/hone-ml/hone/host/internal/diag"
 	"github.com/hone-ml/hone/kernels"
 	"github.com/hone-ml/hone/sdk/graph"
 )
@@ -164,38 +163,6 @@ func (p *Pipeline) Close() error {
 		s.run.close()
 	}
 	return nil
-}
-
-// Complete reports, as a diagnostic that names column and row, that one of the
-// columns is absent or has no value in some row.
-func Complete(t *data.Table, columns []string) error {
-	var ds diag.Diagnostics
-	for _, name := range columns {
-		c := t.Column(name)
-		if c == nil {
-			ds.Append(data.MissingColumn("the data", name, t.Schema()))
-			continue
-		}
-		if c.Missing == nil {
-			continue
-		}
-		if n := c.Missing.Count(c.Rows()); n > 0 {
-			row := 0
-			for !c.IsMissing(row) {
-				row++
-			}
-			ds.Append(diag.Errorf("missing_value", "column %q has no value in row %d%s", name, row+1, more(n)).
-				Hint("A model needs every value. Add a transform that fills it in, such as impute, or one that drops such rows, drop_missing, which leaves rows to predict alone."))
-		}
-	}
-	return ds.Err()
-}
-
-func more(n int) string {
-	if n == 1 {
-		return ""
-	}
-	return " and " + plural(n-1, "other")
 }
 
 // matches reports whether a name fits a pattern, in which * is any run of characters.
