@@ -9,7 +9,8 @@ import (
 // that is faster, as it is for tiny programs and while other processes take the
 // processors: threads that wait for one another are as slow as the slowest. Both
 // ways are measured, the slower one ever more rarely; the fastest of a few runs
-// counts, as a run may wait for a thread to wake. Bits do not depend on it.
+// counts, as a run may wait for a thread to wake. One thread waits for none: a
+// run of it that is far slower ends its trial. Bits do not depend on it.
 type pace struct {
 	alone    bool             // one thread is in use
 	recent   [4]time.Duration // a step's time in the last runs of the present way
@@ -43,10 +44,11 @@ func (p *pace) ran(per time.Duration) {
 	per = max(per, 1)
 	if p.trials > 0 {
 		p.trial = min(p.trial, per)
-		if p.trials--; p.trials > 0 {
+		present := slices.Min(p.recent[:])
+		if p.trials--; p.trials > 0 && (p.alone || p.trial < present+present/4) {
 			return
 		}
-		present := slices.Min(p.recent[:])
+		p.trials = 0
 		if p.trial < present-present/16 {
 			p.alone, p.interval, present = !p.alone, firstTrial, p.trial
 			for i := range p.recent {
