@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/hone-ml/hone/kernels/cpu/internal/asm/isa"
 )
 
 func TestAQueueGivesEveryRowOnceAStep(t *testing.T) {
@@ -46,21 +48,7 @@ func TestStepsGiveTheSameBitsOnAnyThreads(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			var want [][]byte
 			for _, threads := range []int{1, 2, 3, 5} {
-				b, err := New(Config{Threads: threads, shareAll: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer b.Close()
-				session, bind, pool, _ := s.session(t, b, false)
-				for _, n := range []int{1, 2, 7} {
-					if done, err := session.Run(context.Background(), bind, n); err != nil || done != n {
-						t.Fatal(done, err)
-					}
-				}
-				got, err := pool.Snapshot(context.Background(), bind.Params)
-				if err != nil {
-					t.Fatal(err)
-				}
+				got := s.train(t, Config{Threads: threads, shareAll: true}, 1, 2, 7)
 				if want == nil {
 					want = got
 				}
@@ -68,6 +56,43 @@ func TestStepsGiveTheSameBitsOnAnyThreads(t *testing.T) {
 					if !bytes.Equal(got[i], want[i]) {
 						t.Fatalf("%d threads: parameter %d differs from that of one thread", threads, i)
 					}
+				}
+			}
+		})
+	}
+}
+
+// train returns the parameters after the given numbers of steps.
+func (s *step) train(t *testing.T, c Config, steps ...int) [][]byte {
+	b, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	session, bind, pool, _ := s.session(t, b, false)
+	for _, n := range steps {
+		if done, err := session.Run(context.Background(), bind, n); err != nil || done != n {
+			t.Fatal(done, err)
+		}
+	}
+	got, err := pool.Snapshot(context.Background(), bind.Params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestStepsGiveTheSameBitsOnEitherAssembly runs them with both kernel sets.
+func TestStepsGiveTheSameBitsOnEitherAssembly(t *testing.T) {
+	if best := isa.Detect(); best < isa.AVX512 {
+		t.Skipf("this processor or build runs at most %v", best)
+	}
+	for _, s := range readSteps(t) {
+		t.Run(s.name, func(t *testing.T) {
+			want := s.train(t, Config{Threads: 2, Variant: "avx2"}, 1, 4)
+			for i, got := range s.train(t, Config{Threads: 2, Variant: "avx512"}, 1, 4) {
+				if !bytes.Equal(got, want[i]) {
+					t.Fatalf("parameter %d of AVX-512 differs from that of AVX2", i)
 				}
 			}
 		})

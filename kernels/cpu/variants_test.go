@@ -107,7 +107,8 @@ func variantCases() map[string]func(b *graph.Builder) graph.Value {
 }
 
 // Every kernel set gives the bits of the portable one, but for the ops that are
-// said to be apart, which are near it.
+// said to be apart, which are near it. The assembly sets, generated from one
+// text, give one another's bits.
 func TestVariantsAgree(t *testing.T) {
 	portable, err := New(Config{Threads: 2, Variant: "portable"})
 	if err != nil {
@@ -115,6 +116,7 @@ func TestVariantsAgree(t *testing.T) {
 	}
 	defer portable.Close()
 	differs := map[string]bool{}
+	assembly := map[string][]byte{}
 	for _, variant := range []string{"avx2", "avx512"} {
 		other, err := New(Config{Threads: 2, Variant: variant})
 		if err != nil {
@@ -141,6 +143,11 @@ func TestVariantsAgree(t *testing.T) {
 			}
 			x := runOnce(t, portable, m, "f", kernels.Options{}, args...)[0]
 			y := runOnce(t, other, m, "f", kernels.Options{}, args...)[0]
+			if assembly[name] == nil {
+				assembly[name] = y.Data
+			} else if !bytes.Equal(assembly[name], y.Data) {
+				t.Errorf("%s: %s has not the bits of AVX2", name, variant)
+			}
 			if bytes.Equal(x.Data, y.Data) {
 				continue
 			}
