@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -156,5 +157,51 @@ func TestEpiloguesKeepBits(t *testing.T) {
 				t.Fatalf("%+v: element %d is %v, apart %v", c, i, together.Float(i), apart.Float(i))
 			}
 		}
+	}
+}
+
+// Packed filters are kept from one run to the next where memory has room for
+// them; where it has not, they are packed in every run, to the same bits.
+func TestPackedFiltersGiveWayToMemory(t *testing.T) {
+	b, err := New(Config{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	r := rand.New(rand.NewPCG(5, 6))
+	args := []*graph.Tensor{normal(r, 1, 8, 8, 64)}
+	m := graph.NewModule()
+	f := graph.NewBuilder(m, "f", graph.Any)
+	y := f.Input("x", args[0].Type())
+	for _, name := range []string{"u", "v", "w"} {
+		args = append(args, normal(r, 3, 3, 64, 64))
+		y = y.Conv(f.Param(name, args[1].Type(), graph.Decl{}), convolution(1)).Times(0.04)
+	}
+	f.Output("y", y)
+	if _, err := f.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	plan := func(memory int64) (kernels.Plan, error) {
+		e, err := b.Compile(t.Context(), m, "f", kernels.Options{Memory: memory})
+		if err != nil {
+			return kernels.Plan{}, err
+		}
+		return e.Plan(), nil
+	}
+	free, err := plan(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := free.ParamBytes + free.ArenaBytes
+	short, err := plan(whole - 1)
+	if err != nil {
+		t.Fatalf("with a byte less than the %d that it takes without a bound: %v", whole, err)
+	}
+	if short.ArenaBytes > free.ArenaBytes/2 {
+		t.Errorf("three filters that are kept and the values take %d bytes, one at a time %d", free.ArenaBytes, short.ArenaBytes)
+	}
+	want, got := runOnce(t, b, m, "f", kernels.Options{}, args...), runOnce(t, b, m, "f", kernels.Options{Memory: whole - 1}, args...)
+	if !bytes.Equal(want[0].Data, got[0].Data) {
+		t.Error("the bits differ")
 	}
 }

@@ -93,6 +93,7 @@ type lowering struct {
 	buffers   []*buffer
 	uses      []int // readers of a value, results among them
 	batch     int   // rows of what is computed row by row on a batch; 0: nothing
+	keeps     bool  // what is made of parameters alone may be kept for the next run
 }
 
 type copyOut struct {

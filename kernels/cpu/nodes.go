@@ -658,7 +658,7 @@ func buildScan(c *nodeContext, node int) error {
 	if flat == nil {
 		return fmt.Errorf("the scan of %q has no body", a.Callee)
 	}
-	inner, err := lower(context.Background(), c.l.b, c.l.r.module, flat, kernels.Options{Limits: c.l.o.Limits, Opaque: c.l.o.Opaque}, 0)
+	inner, err := lower(context.Background(), c.l.b, c.l.r.module, flat, kernels.Options{Limits: c.l.o.Limits, Opaque: c.l.o.Opaque}, 0, c.l.keeps)
 	if err != nil {
 		return fmt.Errorf("body of the scan %q: %w", a.Callee, err)
 	}

@@ -170,10 +170,10 @@ func (l *lowering) scratch(at int, bytes int64) slot {
 }
 
 // fixedParam returns the parameter whose memory a slot is, if the program does
-// not replace it, else -1.
+// not replace it and may keep what it makes of it, else -1.
 func (l *lowering) fixedParam(s slot) int {
 	info := &l.prog.slots[s]
-	if info.kind != paramSlot || slices.Contains(l.o.Donate, info.index) {
+	if !l.keeps || info.kind != paramSlot || slices.Contains(l.o.Donate, info.index) {
 		return -1
 	}
 	return info.index
@@ -182,6 +182,7 @@ func (l *lowering) fixedParam(s slot) int {
 // keep reserves memory that keeps what is in it from one run to the next.
 func (l *lowering) keep(bytes int64) slot {
 	s := l.scratch(0, bytes)
+	l.prog.keeps++
 	l.buffers[len(l.buffers)-1].to = len(l.sched)
 	return s
 }

@@ -39,6 +39,7 @@ type program struct {
 	levels  int // see rewriter
 	joined  int // groups of several instructions
 	packs   int // filters that are packed where they change
+	keeps   int // buffers that last from one run to the next
 	plan    kernels.Plan
 }
 
@@ -54,11 +55,12 @@ func compile(ctx context.Context, b *Backend, m *graph.Module, entry string, o k
 }
 
 // lowerWithin lowers a function so that it takes at most o.Memory, with as
-// little recomputation as that needs.
+// little recomputation as that needs: of packed filters before all else.
 func lowerWithin(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options) (*program, error) {
 	least := int64(math.MaxInt64)
-	for level, levels := 0, 1; level <= levels; level++ {
-		p, err := lower(ctx, b, m, flat, o, level)
+	keep := true
+	for level, levels := 0, 1; level <= levels; {
+		p, err := lower(ctx, b, m, flat, o, level, keep)
 		if err != nil {
 			return nil, err
 		}
@@ -67,6 +69,10 @@ func lowerWithin(ctx context.Context, b *Backend, m *graph.Module, flat *inline.
 			return p, nil
 		}
 		least, levels = min(least, need), max(levels, p.levels)
+		if !keep || p.keeps == 0 {
+			level++
+		}
+		keep = false
 	}
 	return nil, &kernels.LimitError{What: "bytes of memory though all is computed again that can be", Got: least, Limit: o.Memory}
 }
@@ -76,8 +82,9 @@ func viewOf(t graph.Type) kernels.View {
 	return kernels.View{DType: t.DType, Shape: s}
 }
 
-// lower turns a flat function into a program.
-func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options, recompute int) (*program, error) {
+// lower turns a flat function into a program; keep lets it hold packed filters
+// from one run to the next.
+func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, o kernels.Options, recompute int, keep bool) (*program, error) {
 	p := &program{backend: b, opaque: o.Opaque, profile: o.Profile}
 	for i, d := range o.Donate {
 		if d == -1 {
@@ -115,7 +122,7 @@ func lower(ctx context.Context, b *Backend, m *graph.Module, flat *inline.Flat, 
 			return nil, fmt.Errorf("value %d: %w", v, err)
 		}
 	}
-	l := &lowering{b: b, r: r, f: r.out, o: o, prog: p}
+	l := &lowering{b: b, r: r, f: r.out, o: o, prog: p, keeps: keep}
 	if err := l.build(); err != nil {
 		return nil, err
 	}
