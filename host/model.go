@@ -103,7 +103,7 @@ type OutputValues struct {
 	Scores []float64
 }
 
-// predictBatch is the number of examples predicted at a time.
+// predictBatch is the number of examples predicted at a time, at most.
 const predictBatch = 256
 
 // Predict runs the model on arrays given by the names of its inputs, each with

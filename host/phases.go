@@ -171,7 +171,7 @@ func (r *run) enter(ctx context.Context, i int, fresh bool) error {
 		}
 	}
 	if _, err := r.trainer.Compile(ctx); err != nil {
-		return r.where(err)
+		return r.where("training step", err)
 	}
 	if p.name != "" {
 		r.emit(PhaseEvent{Phase: p.name, Epoch: p.from + 1, Epochs: p.epochs, Frozen: len(p.step.FrozenParams)})

@@ -448,7 +448,7 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 		cfg.Selection = r.state.Selection
 	}
 	if r.trainer, err = train.New(ctx, r.content.program, cfg); err != nil {
-		return nil, r.where(err)
+		return nil, r.where("training step", err)
 	}
 	if err := r.trainer.SetData(a); err != nil {
 		return nil, err
@@ -483,7 +483,7 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	}
 	plan, err := r.trainer.Compile(ctx)
 	if err != nil {
-		return nil, r.where(err)
+		return nil, r.where("training step", err)
 	}
 	if v := r.parts["validation"]; v != nil {
 		if r.val, err = r.trainer.PlacePart("validation", v); err != nil {
@@ -493,6 +493,16 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	if v := r.parts["test"]; v != nil {
 		if r.test, err = r.trainer.PlacePart("test", v); err != nil {
 			return nil, err
+		}
+	}
+	if r.p.o.Memory > 0 {
+		for _, part := range []*train.Part{r.val, r.test} {
+			if part == nil {
+				continue
+			}
+			if err := r.trainer.FitEvaluation(ctx, part); err != nil {
+				return nil, r.where("evaluation", err)
+			}
 		}
 	}
 	r.state.Backend, r.state.Selection = backendName(r.be), r.trainer.Selection()
@@ -517,11 +527,11 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 }
 
 // where gives an error of the engine the place of the train block.
-func (r *run) where(err error) error {
+func (r *run) where(what string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w before the first step", ErrInterrupted)
 	}
-	d := diag.Errorf("step", "the training step cannot be made: %v", err)
+	d := diag.Errorf("step", "the %s cannot be made: %v", what, err)
 	d.Cause = err
 	if t := r.p.spec.Train; t.Range.File != "" {
 		d = d.At(t.Range)

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +16,8 @@ type Part struct {
 	name   string
 	fields []DataField
 	data   *Arrays
+	// Examples of a step, where most are asked for.
+	batch, most int64
 }
 
 // DefaultExactBytes bounds what exact metrics keep of an evaluation: the scores,
@@ -104,33 +105,53 @@ type evaluation struct {
 	batch  int64 // examples of a step
 }
 
+// FitEvaluation compiles the evaluation of a part, so that what memory has no
+// room for is said before the training.
+func (t *Trainer) FitEvaluation(ctx context.Context, part *Part) error {
+	whole, _, err := t.newWhole(part)
+	if err != nil {
+		return err
+	}
+	e := &evaluation{t: t, part: part, whole: whole}
+	return e.fit(ctx)
+}
+
 // fit chooses the number of examples of a step: evaluation has no use for small
-// ones, but must keep within the memory that the run may take.
-func (e *evaluation) fit(ctx context.Context) error {
-	e.batch = min(max(e.t.cfg.BatchSize, 256), e.part.data.Examples)
-	if e.t.cfg.Memory == 0 {
+// ones, but must keep within memory.
+func (e *evaluation) fit(ctx context.Context) (err error) {
+	most := min(max(e.t.cfg.BatchSize, 256), e.part.data.Examples)
+	if e.part.most == most {
+		e.batch = e.part.batch
 		return nil
 	}
-	for {
-		_, err := e.compile(ctx, e.batch)
-		var short *kernels.LimitError
-		if e.batch <= 1 || !errors.As(err, &short) {
-			return err
+	e.batch, err = fitBatch(most, func(n int64) (kernels.Plan, error) {
+		built, err := e.build(ctx)
+		if err != nil {
+			return kernels.Plan{}, err
 		}
-		e.batch = (e.batch + 1) / 2
+		exec, err := e.t.executable(ctx, "evaluation", built, n)
+		if err != nil {
+			return kernels.Plan{}, err
+		}
+		return exec.Plan(), nil
+	})
+	if err == nil {
+		e.part.most, e.part.batch = most, e.batch
 	}
+	return err
+}
+
+func (e *evaluation) build(ctx context.Context) (_ *Built, err error) {
+	if e.built == nil {
+		e.built, err = BuildEval(ctx, e.t.p, StepConfig{
+			Examples: e.part.data.resident(), Fields: e.part.fields, Weighted: e.part.data.weighted(), Whole: e.whole.names,
+		})
+	}
+	return e.built, err
 }
 
 func (e *evaluation) compile(ctx context.Context, size int64) (*compiled, error) {
-	return e.t.compile(ctx, "eval "+e.part.name, size, func() (*Built, error) {
-		var err error
-		if e.built == nil {
-			e.built, err = BuildEval(ctx, e.t.p, StepConfig{
-				Examples: e.part.data.resident(), Fields: e.part.fields, Weighted: e.part.data.weighted(), Whole: e.whole.names,
-			})
-		}
-		return e.built, err
-	})
+	return e.t.compile(ctx, "evaluation", "eval "+e.part.name, size, func() (*Built, error) { return e.build(ctx) })
 }
 
 // rename says which values the executable of a batch size is bound to.

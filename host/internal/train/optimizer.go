@@ -94,7 +94,7 @@ func (t *Trainer) evalParams(ctx context.Context) (map[string]string, error) {
 	if t.p.Optimizer == nil || len(t.p.Optimizer.Eval) == 0 || !t.vals.has(graph.StateRole, stepName) {
 		return rename, nil
 	}
-	c, err := t.compile(ctx, fmt.Sprintf("eval_params %p", t.p.Optimizer), 1, func() (*Built, error) {
+	c, err := t.compile(ctx, "parameters of evaluation", fmt.Sprintf("eval_params %p", t.p.Optimizer), 1, func() (*Built, error) {
 		return BuildEvalParams(t.p)
 	})
 	if err != nil {

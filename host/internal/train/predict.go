@@ -15,18 +15,23 @@ type Predictor struct {
 	be    kernels.Backend
 	pool  kernels.Pool
 	vals  *values
-	runs  map[int64]*predictRun
+	runs  map[int64]*predictRun // by batch size
+	clock int64
+	fits  int64         // largest batch size that is known to fit
+	full  bool          // that no larger one does
 	order []graph.Param // inputs
 	ready *prepared
 	seed  uint64
 }
 
 type predictRun struct {
+	used    int64 // by the predictor's clock
 	exec    kernels.Executable
 	session kernels.Session
 	bind    *kernels.Bindings
 	inputs  []kernels.Handle
 	results []kernels.Handle
+	owned   []kernels.Handle // made for this batch size
 }
 
 // NewPredictor places a model's values on a device. Where the program keeps a
@@ -112,6 +117,35 @@ func (q *Predictor) place(vals []Value) error {
 	return q.ready.compute(ctx, q.be, q.vals)
 }
 
+// keptRuns is the number of batch sizes for which a predictor keeps the model
+// ready; the one not asked for longest goes first.
+const keptRuns = 8
+
+// makeRoom gives back what the batch size that was not asked for longest takes,
+// where there are many.
+func (q *Predictor) makeRoom() error {
+	if len(q.runs) < keptRuns {
+		return nil
+	}
+	oldest := int64(-1)
+	for n, r := range q.runs {
+		if oldest < 0 || r.used < q.runs[oldest].used {
+			oldest = n
+		}
+	}
+	r := q.runs[oldest]
+	delete(q.runs, oldest)
+	if err := r.session.Close(); err != nil {
+		return err
+	}
+	for _, h := range r.owned {
+		if err := q.pool.Free(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close frees the device's memory.
 func (q *Predictor) Close() error {
 	for _, r := range q.runs {
@@ -120,16 +154,47 @@ func (q *Predictor) Close() error {
 	return q.pool.Close()
 }
 
-// prepare compiles the model for a batch size.
-func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, error) {
-	if r, ok := q.runs[batch]; ok {
-		return r, nil
-	}
+func (q *Predictor) executable(ctx context.Context, batch int64) (kernels.Executable, error) {
 	exec, err := q.be.Compile(ctx, q.ready.module, q.ready.run.Name, kernels.Options{Mode: graph.Infer, Symbols: map[string]int64{graph.BatchSymbol: batch}})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the model for a batch of %d: %w", batch, err)
 	}
-	r := &predictRun{exec: exec, bind: &kernels.Bindings{}}
+	return exec, nil
+}
+
+// atOnce returns how many of n examples to predict at once, as fitBatch has it.
+func (q *Predictor) atOnce(ctx context.Context, n int64) (int64, error) {
+	if n <= 1 || n <= q.fits || q.full {
+		return min(n, max(q.fits, 1)), nil
+	}
+	k, err := fitBatch(n, func(batch int64) (kernels.Plan, error) {
+		exec, err := q.executable(ctx, batch)
+		if err != nil {
+			return kernels.Plan{}, err
+		}
+		return exec.Plan(), nil
+	})
+	if err == nil {
+		q.fits, q.full = k, k < n
+	}
+	return k, err
+}
+
+// prepare makes the model ready for a batch size.
+func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, error) {
+	q.clock++
+	if r, ok := q.runs[batch]; ok {
+		r.used = q.clock
+		return r, nil
+	}
+	exec, err := q.executable(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.makeRoom(); err != nil {
+		return nil, err
+	}
+	r := &predictRun{used: q.clock, exec: exec, bind: &kernels.Bindings{}}
 	for i, a := range q.ready.run.Params {
 		switch a.Role {
 		case graph.Input:
@@ -149,7 +214,7 @@ func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, erro
 		if err != nil {
 			return nil, err
 		}
-		r.inputs = append(r.inputs, h)
+		r.inputs, r.owned = append(r.inputs, h), append(r.owned, h)
 		r.bind.Params = append(r.bind.Params, h)
 	}
 	for i, res := range q.ready.run.Results {
@@ -158,7 +223,7 @@ func (q *Predictor) prepare(ctx context.Context, batch int64) (*predictRun, erro
 		if err != nil {
 			return nil, err
 		}
-		r.bind.Results = append(r.bind.Results, h)
+		r.bind.Results, r.owned = append(r.bind.Results, h), append(r.owned, h)
 		if res.Role == graph.Output {
 			r.results = append(r.results, h)
 		}
@@ -197,7 +262,8 @@ func (q *Predictor) Run(ctx context.Context, batch int64, inputs, outputs [][]by
 	return nil
 }
 
-// Predict runs a whole set of arrays in batches and returns every output.
+// Predict runs a whole set of arrays in batches of at most batch examples and
+// returns every output.
 func (q *Predictor) Predict(ctx context.Context, a *Arrays, batch int64) (map[string]*graph.Tensor, error) {
 	outs := q.p.Outputs()
 	result := map[string]*graph.Tensor{}
@@ -208,6 +274,10 @@ func (q *Predictor) Predict(ctx context.Context, a *Arrays, batch int64) (map[st
 			return nil, fmt.Errorf("output %q is %v: %w", o.Name, o.Type, err)
 		}
 		result[o.Name] = graph.NewTensor(o.Type.DType, append(shape, ext...)...)
+	}
+	batch, err := q.atOnce(ctx, min(batch, a.Examples))
+	if err != nil {
+		return nil, err
 	}
 	in, out := make([][]byte, len(q.order)), make([][]byte, len(outs))
 	for at := int64(0); at < a.Examples; {

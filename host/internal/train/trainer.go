@@ -529,8 +529,9 @@ func (p *Program) Targets() []string {
 	return out
 }
 
-// compile builds, compiles and keeps the executable of one kind and batch size.
-func (t *Trainer) compile(ctx context.Context, name string, batch int64, build func() (*Built, error)) (*compiled, error) {
+// compile builds, compiles and keeps the executable of one kind, whose name says
+// all that it depends on, and batch size; what is for messages.
+func (t *Trainer) compile(ctx context.Context, what, name string, batch int64, build func() (*Built, error)) (*compiled, error) {
 	k := name + "/" + strconv.FormatInt(batch, 10)
 	if c, ok := t.execs[k]; ok {
 		return c, nil
@@ -539,12 +540,9 @@ func (t *Trainer) compile(ctx context.Context, name string, batch int64, build f
 	if err != nil {
 		return nil, err
 	}
-	exec, err := t.cfg.Backend.Compile(ctx, built.Module, built.Entry, kernels.Options{
-		Mode: graph.Any, Symbols: map[string]int64{graph.BatchSymbol: batch}, Donate: built.Donate,
-		Selection: t.cfg.Selection, Limits: t.cfg.Limits, Memory: t.cfg.Memory, Profile: t.cfg.Profile,
-	})
+	exec, err := t.executable(ctx, what, built, batch)
 	if err != nil {
-		return nil, fmt.Errorf("compiling the step for a batch of %d: %w", batch, err)
+		return nil, err
 	}
 	session, err := exec.NewSession(t.pool)
 	if err != nil {
@@ -553,6 +551,17 @@ func (t *Trainer) compile(ctx context.Context, name string, batch int64, build f
 	c := &compiled{fn: built.Module.Func(built.Entry, graph.Any), donate: built.Donate, exec: exec, session: session, batch: batch}
 	t.execs[k] = c
 	return c, nil
+}
+
+func (t *Trainer) executable(ctx context.Context, what string, built *Built, batch int64) (kernels.Executable, error) {
+	exec, err := t.cfg.Backend.Compile(ctx, built.Module, built.Entry, kernels.Options{
+		Mode: graph.Any, Symbols: map[string]int64{graph.BatchSymbol: batch}, Donate: built.Donate,
+		Selection: t.cfg.Selection, Limits: t.cfg.Limits, Memory: t.cfg.Memory, Profile: t.cfg.Profile,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compiling the %s for a batch of %d: %w", what, batch, err)
+	}
+	return exec, nil
 }
 
 // Position is where a run stands.
@@ -615,12 +624,12 @@ func (t *Trainer) steps(ctx context.Context) (full, rest *compiled, err error) {
 	name := fmt.Sprintf("step %v %v %v %p %p", cfg.Frozen, slices.Sorted(mapsKeys(cfg.FrozenParams)), slices.Sorted(mapsKeys(cfg.Masked)), t.p.Optimizer, t.p.Schedule)
 	n, b := t.data.Examples, t.cfg.BatchSize
 	if n >= b {
-		if full, err = t.compile(ctx, name, b, build); err != nil {
+		if full, err = t.compile(ctx, "step", name, b, build); err != nil {
 			return nil, nil, err
 		}
 	}
 	if r := n % b; r > 0 {
-		if rest, err = t.compile(ctx, name, r, build); err != nil {
+		if rest, err = t.compile(ctx, "step", name, r, build); err != nil {
 			return nil, nil, err
 		}
 	}
