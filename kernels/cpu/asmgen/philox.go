@@ -21,19 +21,14 @@ const (
 // product. Lane p = 4*L+j of a block, 4 lanes of 32 bits to the 128-bit lane L,
 // takes counter offset j*lanes/4 + L, so that interleaving within 128-bit
 // lanes leaves the words of successive counters in order.
-func (g *gen) philox(name, outType, scalars string, prepare func() []vec, finish func(x vec, s []vec) vec) {
+func (g *gen) philox(name, outType string, finish func(x vec) vec) {
 	g.Function(name + g.name)
 	g.Pragma("noescape")
-	expr := "func(dst *" + outType + ", key *[2]uint32, counter *[4]uint32, blocks int"
-	if scalars != "" {
-		expr += ", " + scalars
-	}
-	g.SignatureExpr(expr + ")")
+	g.SignatureExpr("func(dst *" + outType + ", key *[2]uint32, counter *[4]uint32, blocks int)")
 	dst := g.Load(g.Param("dst"), g.GP64())
 	key := g.Load(g.Param("key"), g.GP64())
 	counter := g.Load(g.Param("counter"), g.GP64())
 	blocks := g.Load(g.Param("blocks"), g.GP64())
-	s := prepare()
 
 	// The counters of a block, from the first.
 	quarter := g.lanes / 4
@@ -100,7 +95,7 @@ func (g *gen) philox(name, outType, scalars string, prepare func() []vec, finish
 		} else {
 			g.VPUNPCKHQDQ(t[2+j/2], t[j/2], y)
 		}
-		g.VMOVUPS(finish(y, s), operand.Mem{Base: dst, Disp: j * g.bytes()})
+		g.VMOVUPS(finish(y), operand.Mem{Base: dst, Disp: j * g.bytes()})
 	}
 	g.ADDQ(operand.U32(4*g.bytes()), dst)
 	g.VPADDD(g.i(uint32(g.lanes)), first, first)
@@ -120,34 +115,9 @@ func (g *gen) low32() operand.Mem {
 }
 
 func philoxFile(g *gen) {
-	g.philox("fill", "uint32", "", func() []vec { return nil }, func(x vec, _ []vec) vec { return x })
-	scalar := func(name string) vec {
-		addr, err := g.Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		return g.broadcast(addr.Addr)
-	}
-	// Unsigned numbers compare as signed ones with the sign bit flipped.
-	g.philox("mask", "float32", "threshold uint32, scale float32",
-		func() []vec {
-			return []vec{g.xor(scalar("threshold"), g.i(0x80000000)), scalar("scale")}
-		},
-		func(x vec, s []vec) vec {
-			x = g.xor(x, g.i(0x80000000))
-			d := g.v()
-			if g.wide() {
-				k := g.K()
-				g.VPCMPGTD(x, s[0], k)
-				g.VMOVAPS_Z(s[1], k, d)
-			} else {
-				g.VPCMPGTD(x, s[0], d)
-				g.VPAND(s[1], d, d)
-			}
-			return d
-		})
+	g.philox("fill", "uint32", func(x vec) vec { return x })
 	// The upper 24 bits as a multiple of 2^-24.
-	g.philox("uniform", "float32", "", func() []vec { return nil }, func(x vec, _ []vec) vec {
+	g.philox("uniform", "float32", func(x vec) vec {
 		d := g.v()
 		g.VCVTDQ2PS(g.shr(x, 8), d)
 		return g.mul(d, g.f(0x1p-24))

@@ -21,8 +21,7 @@ const (
 	winCount    = 152 // tiles of pixels, consumed
 	winXOff     = 160 // bytes of x before the current tile
 	winYOff     = 168 // bytes of y before it
-	winScale    = 176 // float32: factor of an average
-	winFlags    = 184 // 2: relu
+	winFlags    = 176 // 2: relu
 )
 
 // Offsets of the fields of conv.taps where they differ.
@@ -31,8 +30,8 @@ const (
 	tapsPixels = winCount // pixels of a row
 	tapsRowW   = winXOff  // bytes of w from a filter row to the next
 	tapsTapW   = winYOff  // bytes of w from a tap to the next
-	tapsRowX   = winScale // bytes of x from a filter row to the next
-	tapsTapX   = winFlags // bytes of x from a tap to the next
+	tapsRowX   = 176      // bytes of x from a filter row to the next
+	tapsTapX   = 184      // bytes of x from a tap to the next
 )
 
 // channels emits body for each vector of channels: at byte offset c, with a
@@ -239,10 +238,10 @@ func (g *gen) depthwiseFilter(nr, ns int) {
 	g.RET()
 }
 
-// pool emits the reduction of windows of one pixel each: the first tap, then
-// step of each further one, then finish.
-func (g *gen) pool(name string, step func(acc, x vec), finish func(acc vec, w reg.Register)) {
-	g.Function(name + g.name)
+// maxPool emits the largest of windows, one pixel each: the first tap, then the
+// others.
+func (g *gen) maxPool() {
+	g.Function("maxPool" + g.name)
 	g.Pragma("noescape")
 	g.signature("func(w *window)", "window")
 	w := g.Load(g.Param("w"), g.GP64())
@@ -264,10 +263,9 @@ func (g *gen) pool(name string, step func(acc, x vec), finish func(acc vec, w re
 		g.DECQ(taps)
 		g.JZ(operand.LabelRef(done))
 		g.MOVQ(operand.Mem{Base: tab}, at)
-		step(acc, g.loadMaybe(operand.Mem{Base: x, Index: at, Scale: 1}, mask))
+		g.maxNaNTo(g.loadMaybe(operand.Mem{Base: x, Index: at, Scale: 1}, mask), acc, acc)
 		g.JMP(operand.LabelRef(loop))
 		g.Label(done)
-		finish(acc, w)
 		y := g.GP64()
 		g.MOVQ(field(w, winY), y)
 		g.ADDQ(field(w, winYOff), y)
@@ -324,41 +322,6 @@ func (g *gen) maxPoolGrad() {
 	g.RET()
 }
 
-// avgPoolGrad emits the gradient of the average: an equal share to each tap.
-func (g *gen) avgPoolGrad() {
-	g.Function("avgPoolGrad" + g.name)
-	g.Pragma("noescape")
-	g.signature("func(w *window)", "window")
-	w := g.Load(g.Param("w"), g.GP64())
-	tile := g.label("pixel")
-	g.Label(tile)
-	g.channels(w, func(c, mask reg.Register) {
-		y := g.GP64()
-		g.MOVQ(field(w, winYOff), y)
-		g.ADDQ(c, y)
-		g.ADDQ(field(w, winW), y)
-		scale := g.broadcast(field(w, winScale))
-		dy := g.mul(scale, g.loadMaybe(operand.Mem{Base: y}, mask))
-		dx, tab, taps, at := g.GP64(), g.GP64(), g.GP64(), g.GP64()
-		g.MOVQ(field(w, winXOff), dx)
-		g.ADDQ(c, dx)
-		g.ADDQ(field(w, winD), dx)
-		g.MOVQ(field(w, winTab), tab)
-		g.MOVQ(field(w, winTaps), taps)
-		loop := g.label("tap")
-		g.Label(loop)
-		g.MOVQ(operand.Mem{Base: tab}, at)
-		d := operand.Mem{Base: dx, Index: at, Scale: 1}
-		g.storeMaybe(g.add(dy, g.loadMaybe(d, mask)), d, mask)
-		g.ADDQ(operand.Imm(16), tab)
-		g.DECQ(taps)
-		g.JNZ(operand.LabelRef(loop))
-	})
-	g.nextTile(w, tile, 1)
-	g.VZEROUPPER()
-	g.RET()
-}
-
 func convFile(g *gen) {
 	for mr := 1; mr <= 8; mr++ {
 		g.depthwise(mr)
@@ -368,12 +331,8 @@ func convFile(g *gen) {
 			g.depthwiseFilter(nr, ns)
 		}
 	}
-	g.pool("maxPool", func(acc, x vec) { g.maxNaNTo(x, acc, acc) }, func(vec, reg.Register) {})
-	g.pool("avgPool", func(acc, x vec) { g.VADDPS(x, acc, acc) }, func(acc vec, w reg.Register) {
-		g.VMULPS(g.broadcast(field(w, winScale)), acc, acc)
-	})
+	g.maxPool()
 	g.maxPoolGrad()
-	g.avgPoolGrad()
 	g.winogradInput()
 	g.winogradOutput()
 	g.winogradFilter()

@@ -59,13 +59,7 @@ func depthwiseFilter3x3AVX2(w *taps)
 func maxPoolAVX2(w *window)
 
 //go:noescape
-func avgPoolAVX2(w *window)
-
-//go:noescape
 func maxPoolGradAVX2(w *window)
-
-//go:noescape
-func avgPoolGradAVX2(w *window)
 
 //go:noescape
 func winogradInputAVX2(t *winoTile)

@@ -40,7 +40,7 @@ tap5:
 	VADDPS      Y1, Y0, Y0
 
 nobias6:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu7
 	VXORPS Y1, Y1, Y1
 	VMAXPS Y0, Y1, Y0
@@ -87,7 +87,7 @@ tap8:
 	VADDPS      Y2, Y1, Y1
 
 nobias9:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu10
 	VXORPS Y2, Y2, Y2
 	VMAXPS Y1, Y2, Y1
@@ -168,7 +168,7 @@ tap15:
 	VADDPS      Y2, Y1, Y1
 
 nobias16:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu17
 	VXORPS Y2, Y2, Y2
 	VMAXPS Y0, Y2, Y0
@@ -221,7 +221,7 @@ tap18:
 	VADDPS      Y3, Y2, Y2
 
 nobias19:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu20
 	VXORPS Y3, Y3, Y3
 	VMAXPS Y1, Y3, Y1
@@ -289,7 +289,7 @@ tap25:
 	VADDPS      Y3, Y2, Y2
 
 nobias26:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu27
 	VXORPS Y3, Y3, Y3
 	VMAXPS Y0, Y3, Y0
@@ -348,7 +348,7 @@ tap28:
 	VADDPS      Y4, Y3, Y3
 
 nobias29:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu30
 	VXORPS Y4, Y4, Y4
 	VMAXPS Y1, Y4, Y1
@@ -423,7 +423,7 @@ tap35:
 	VADDPS      Y4, Y3, Y3
 
 nobias36:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu37
 	VXORPS Y4, Y4, Y4
 	VMAXPS Y0, Y4, Y0
@@ -492,7 +492,7 @@ tap38:
 	VADDPS      Y5, Y4, Y4
 
 nobias39:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu40
 	VXORPS Y5, Y5, Y5
 	VMAXPS Y1, Y5, Y1
@@ -574,7 +574,7 @@ tap45:
 	VADDPS      Y5, Y4, Y4
 
 nobias46:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu47
 	VXORPS Y5, Y5, Y5
 	VMAXPS Y0, Y5, Y0
@@ -649,7 +649,7 @@ tap48:
 	VADDPS      Y6, Y5, Y5
 
 nobias49:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu50
 	VXORPS Y6, Y6, Y6
 	VMAXPS Y1, Y6, Y1
@@ -736,7 +736,7 @@ tap55:
 	VADDPS      Y6, Y5, Y5
 
 nobias56:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu57
 	VXORPS Y6, Y6, Y6
 	VMAXPS Y0, Y6, Y0
@@ -817,7 +817,7 @@ tap58:
 	VADDPS      Y7, Y6, Y6
 
 nobias59:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu60
 	VXORPS Y7, Y7, Y7
 	VMAXPS Y1, Y7, Y1
@@ -911,7 +911,7 @@ tap65:
 	VADDPS      Y7, Y6, Y6
 
 nobias66:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu67
 	VXORPS Y7, Y7, Y7
 	VMAXPS Y0, Y7, Y0
@@ -1002,7 +1002,7 @@ tap68:
 	VADDPS      Y8, Y7, Y7
 
 nobias69:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu70
 	VXORPS Y8, Y8, Y8
 	VMAXPS Y1, Y8, Y1
@@ -1103,7 +1103,7 @@ tap75:
 	VADDPS      Y8, Y7, Y7
 
 nobias76:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu77
 	VXORPS Y8, Y8, Y8
 	VMAXPS Y0, Y8, Y0
@@ -1200,7 +1200,7 @@ tap78:
 	VADDPS      Y9, Y8, Y8
 
 nobias79:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu80
 	VXORPS Y9, Y9, Y9
 	VMAXPS Y1, Y9, Y1
@@ -2440,9 +2440,9 @@ end147:
 	VZEROUPPER
 	RET
 
-// func avgPoolAVX2(w *window)
-// Requires: AVX
-TEXT ·avgPoolAVX2(SB), $0-8
+// func maxPoolGradAVX2(w *window)
+// Requires: AVX, AVX2
+TEXT ·maxPoolGradAVX2(SB), $0-8
 	MOVQ w+0(FP), AX
 
 pixel152:
@@ -2452,88 +2452,6 @@ pixel152:
 channels153:
 	CMPQ    DX, $0x08
 	JLT     tail154
-	MOVQ    (AX), BX
-	ADDQ    160(AX), BX
-	ADDQ    CX, BX
-	MOVQ    96(AX), SI
-	MOVQ    120(AX), DI
-	MOVQ    (SI), R8
-	VMOVUPS (BX)(R8*1), Y0
-
-tap156:
-	ADDQ    $0x10, SI
-	DECQ    DI
-	JZ      done157
-	MOVQ    (SI), R8
-	VMOVUPS (BX)(R8*1), Y1
-	VADDPS  Y1, Y0, Y0
-	JMP     tap156
-
-done157:
-	VBROADCASTSS 176(AX), Y1
-	VMULPS       Y1, Y0, Y0
-	MOVQ         24(AX), BX
-	ADDQ         168(AX), BX
-	VMOVUPS      Y0, (BX)(CX*1)
-	ADDQ         $0x20, CX
-	SUBQ         $0x08, DX
-	JMP          channels153
-
-tail154:
-	TESTQ      DX, DX
-	JZ         end155
-	LEAQ       masks8AVX2<>+0(SB), BX
-	MOVQ       $0x00000008, SI
-	SUBQ       DX, SI
-	VMOVDQU    (BX)(SI*4), Y0
-	MOVQ       (AX), DX
-	ADDQ       160(AX), DX
-	ADDQ       CX, DX
-	MOVQ       96(AX), BX
-	MOVQ       120(AX), SI
-	MOVQ       (BX), DI
-	VMASKMOVPS (DX)(DI*1), Y0, Y1
-
-tap158:
-	ADDQ       $0x10, BX
-	DECQ       SI
-	JZ         done159
-	MOVQ       (BX), DI
-	VMASKMOVPS (DX)(DI*1), Y0, Y2
-	VADDPS     Y2, Y1, Y1
-	JMP        tap158
-
-done159:
-	VBROADCASTSS 176(AX), Y2
-	VMULPS       Y2, Y1, Y1
-	MOVQ         24(AX), DX
-	ADDQ         168(AX), DX
-	VMASKMOVPS   Y1, Y0, (DX)(CX*1)
-
-end155:
-	MOVQ   128(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 160(AX)
-	MOVQ   136(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 168(AX)
-	DECQ   152(AX)
-	JNZ    pixel152
-	VZEROUPPER
-	RET
-
-// func maxPoolGradAVX2(w *window)
-// Requires: AVX, AVX2
-TEXT ·maxPoolGradAVX2(SB), $0-8
-	MOVQ w+0(FP), AX
-
-pixel160:
-	XORQ CX, CX
-	MOVQ 144(AX), DX
-
-channels161:
-	CMPQ    DX, $0x08
-	JLT     tail162
 	MOVQ    168(AX), BX
 	ADDQ    CX, BX
 	MOVQ    48(AX), SI
@@ -2548,7 +2466,7 @@ channels161:
 	MOVQ    96(AX), DI
 	MOVQ    120(AX), R8
 
-tap164:
+tap156:
 	MOVQ    (DI), R9
 	VMOVUPS (BX)(R9*1), Y2
 	VMOVUPS (SI)(R9*1), Y3
@@ -2561,14 +2479,14 @@ tap164:
 	VMOVAPS Y2, Y0
 	ADDQ    $0x10, DI
 	DECQ    R8
-	JNZ     tap164
+	JNZ     tap156
 	ADDQ    $0x20, CX
 	SUBQ    $0x08, DX
-	JMP     channels161
+	JMP     channels153
 
-tail162:
+tail154:
 	TESTQ      DX, DX
-	JZ         end163
+	JZ         end155
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       DX, SI
@@ -2587,7 +2505,7 @@ tail162:
 	MOVQ       96(AX), BX
 	MOVQ       120(AX), SI
 
-tap165:
+tap157:
 	MOVQ       (BX), DI
 	VMASKMOVPS (DX)(DI*1), Y0, Y3
 	VMASKMOVPS (CX)(DI*1), Y0, Y4
@@ -2600,9 +2518,9 @@ tap165:
 	VMOVAPS    Y3, Y1
 	ADDQ       $0x10, BX
 	DECQ       SI
-	JNZ        tap165
+	JNZ        tap157
 
-end163:
+end155:
 	MOVQ   128(AX), CX
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, 160(AX)
@@ -2610,83 +2528,7 @@ end163:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, 168(AX)
 	DECQ   152(AX)
-	JNZ    pixel160
-	VZEROUPPER
-	RET
-
-// func avgPoolGradAVX2(w *window)
-// Requires: AVX
-TEXT ·avgPoolGradAVX2(SB), $0-8
-	MOVQ w+0(FP), AX
-
-pixel166:
-	XORQ CX, CX
-	MOVQ 144(AX), DX
-
-channels167:
-	CMPQ         DX, $0x08
-	JLT          tail168
-	MOVQ         168(AX), BX
-	ADDQ         CX, BX
-	ADDQ         48(AX), BX
-	VBROADCASTSS 176(AX), Y0
-	VMOVUPS      (BX), Y1
-	VMULPS       Y1, Y0, Y0
-	MOVQ         160(AX), BX
-	ADDQ         CX, BX
-	ADDQ         72(AX), BX
-	MOVQ         96(AX), SI
-	MOVQ         120(AX), DI
-
-tap170:
-	MOVQ    (SI), R8
-	VMOVUPS (BX)(R8*1), Y1
-	VADDPS  Y1, Y0, Y1
-	VMOVUPS Y1, (BX)(R8*1)
-	ADDQ    $0x10, SI
-	DECQ    DI
-	JNZ     tap170
-	ADDQ    $0x20, CX
-	SUBQ    $0x08, DX
-	JMP     channels167
-
-tail168:
-	TESTQ        DX, DX
-	JZ           end169
-	LEAQ         masks8AVX2<>+0(SB), BX
-	MOVQ         $0x00000008, SI
-	SUBQ         DX, SI
-	VMOVDQU      (BX)(SI*4), Y0
-	MOVQ         168(AX), DX
-	ADDQ         CX, DX
-	ADDQ         48(AX), DX
-	VBROADCASTSS 176(AX), Y1
-	VMASKMOVPS   (DX), Y0, Y2
-	VMULPS       Y2, Y1, Y1
-	MOVQ         160(AX), DX
-	ADDQ         CX, DX
-	ADDQ         72(AX), DX
-	MOVQ         96(AX), CX
-	MOVQ         120(AX), BX
-
-tap171:
-	MOVQ       (CX), SI
-	VMASKMOVPS (DX)(SI*1), Y0, Y2
-	VADDPS     Y2, Y1, Y2
-	VMASKMOVPS Y2, Y0, (DX)(SI*1)
-	ADDQ       $0x10, CX
-	DECQ       BX
-	JNZ        tap171
-
-end169:
-	MOVQ   128(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 160(AX)
-	MOVQ   136(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 168(AX)
-	DECQ   152(AX)
-	JNZ    pixel166
+	JNZ    pixel152
 	VZEROUPPER
 	RET
 
@@ -2697,9 +2539,9 @@ TEXT ·winogradInputAVX2(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors172:
+vectors158:
 	CMPQ    CX, $0x08
-	JLT     tail173
+	JLT     tail159
 	MOVQ    (AX), BX
 	ADDQ    64(AX), BX
 	ADDQ    DX, BX
@@ -2817,11 +2659,11 @@ vectors172:
 	VMOVUPS Y0, (R9)(R12*1)
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JMP     vectors172
+	JMP     vectors158
 
-tail173:
+tail159:
 	TESTQ      CX, CX
-	JZ         end174
+	JZ         end160
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       CX, SI
@@ -2942,7 +2784,7 @@ tail173:
 	VSUBPS     Y4, Y2, Y1
 	VMASKMOVPS Y1, Y0, (R8)(R10*1)
 
-end174:
+end160:
 	VZEROUPPER
 	RET
 
@@ -2953,9 +2795,9 @@ TEXT ·winogradOutputAVX2(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors175:
+vectors161:
 	CMPQ    CX, $0x08
-	JLT     tail176
+	JLT     tail162
 	MOVQ    88(AX), BX
 	ADDQ    DX, BX
 	MOVQ    192(AX), SI
@@ -3007,23 +2849,23 @@ vectors175:
 	VSUBPS  Y3, Y5, Y5
 	MOVQ    168(AX), BX
 	TESTQ   BX, BX
-	JZ      nobias178
+	JZ      nobias164
 	VMOVUPS (BX)(DX*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
 	VADDPS  Y2, Y4, Y4
 	VADDPS  Y2, Y5, Y5
 
-nobias178:
+nobias164:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu179
+	JZ     norelu165
 	VXORPS Y2, Y2, Y2
 	VMAXPS Y0, Y2, Y0
 	VMAXPS Y1, Y2, Y1
 	VMAXPS Y4, Y2, Y4
 	VMAXPS Y5, Y2, Y5
 
-norelu179:
+norelu165:
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS Y0, (BX)(DX*1)
@@ -3038,11 +2880,11 @@ norelu179:
 	VMOVUPS Y5, (BX)(DX*1)
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JMP     vectors175
+	JMP     vectors161
 
-tail176:
+tail162:
 	TESTQ      CX, CX
-	JZ         end177
+	JZ         end163
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       CX, SI
@@ -3098,23 +2940,23 @@ tail176:
 	VSUBPS     Y4, Y6, Y6
 	MOVQ       168(AX), CX
 	TESTQ      CX, CX
-	JZ         nobias180
+	JZ         nobias166
 	VMASKMOVPS (CX)(DX*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y3, Y5, Y5
 	VADDPS     Y3, Y6, Y6
 
-nobias180:
+nobias166:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu181
+	JZ     norelu167
 	VXORPS Y3, Y3, Y3
 	VMAXPS Y1, Y3, Y1
 	VMAXPS Y2, Y3, Y2
 	VMAXPS Y5, Y3, Y5
 	VMAXPS Y6, Y3, Y6
 
-norelu181:
+norelu167:
 	MOVQ       136(AX), CX
 	ADDQ       112(AX), CX
 	VMASKMOVPS Y1, Y0, (CX)(DX*1)
@@ -3128,7 +2970,7 @@ norelu181:
 	ADDQ       112(AX), CX
 	VMASKMOVPS Y6, Y0, (CX)(DX*1)
 
-end177:
+end163:
 	VZEROUPPER
 	RET
 
@@ -3142,9 +2984,9 @@ TEXT ·winogradFilterAVX2(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors182:
+vectors168:
 	CMPQ    SI, $0x08
-	JLT     tail183
+	JLT     tail169
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	VMOVUPS (R8), Y0
@@ -3230,11 +3072,11 @@ vectors182:
 	VMOVUPS Y8, (R8)(R9*1)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JMP     vectors182
+	JMP     vectors168
 
-tail183:
+tail169:
 	TESTQ      SI, SI
-	JZ         end184
+	JZ         end170
 	LEAQ       masks8AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       SI, R9
@@ -3321,7 +3163,7 @@ tail183:
 	VMASKMOVPS Y1, Y0, (AX)(DX*2)
 	VMASKMOVPS Y9, Y0, (AX)(CX*1)
 
-end184:
+end170:
 	VZEROUPPER
 	RET
 
@@ -3343,9 +3185,9 @@ TEXT ·winogradGradAVX2(SB), $0-8
 	VXORPS Y0, Y0, Y0
 	XORQ   DX, DX
 
-vectors185:
+vectors171:
 	CMPQ    CX, $0x08
-	JLT     tail186
+	JLT     tail172
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS (BX)(DX*1), Y1
@@ -3401,11 +3243,11 @@ vectors185:
 	VMOVUPS Y1, (BX)(DI*1)
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JMP     vectors185
+	JMP     vectors171
 
-tail186:
+tail172:
 	TESTQ      CX, CX
-	JZ         end187
+	JZ         end173
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       CX, SI
@@ -3464,7 +3306,7 @@ tail186:
 	VSUBPS     Y3, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(DX*1)
 
-end187:
+end173:
 	VZEROUPPER
 	RET
 
@@ -3478,9 +3320,9 @@ TEXT ·winogradFilterGradAVX2(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors188:
+vectors174:
 	CMPQ    SI, $0x08
-	JLT     tail189
+	JLT     tail175
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	LEAQ    (BX)(BX*2), R9
@@ -3583,11 +3425,11 @@ vectors188:
 	VMOVUPS Y0, (R8)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JMP     vectors188
+	JMP     vectors174
 
-tail189:
+tail175:
 	TESTQ      SI, SI
-	JZ         end190
+	JZ         end176
 	LEAQ       masks8AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       SI, R9
@@ -3692,6 +3534,6 @@ tail189:
 	ADDQ       DX, CX
 	VMASKMOVPS Y1, Y0, (CX)
 
-end190:
+end176:
 	VZEROUPPER
 	RET

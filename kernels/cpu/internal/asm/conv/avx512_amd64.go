@@ -59,13 +59,7 @@ func depthwiseFilter3x3AVX512(w *taps)
 func maxPoolAVX512(w *window)
 
 //go:noescape
-func avgPoolAVX512(w *window)
-
-//go:noescape
 func maxPoolGradAVX512(w *window)
-
-//go:noescape
-func avgPoolGradAVX512(w *window)
 
 //go:noescape
 func winogradInputAVX512(t *winoTile)

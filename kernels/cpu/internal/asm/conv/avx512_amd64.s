@@ -40,7 +40,7 @@ tap5:
 	VADDPS      Z1, Z0, Z0
 
 nobias6:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu7
 	VPXORD Z2, Z2, Z2
 	VMAXPS Z0, Z2, Z0
@@ -86,7 +86,7 @@ tap8:
 	VADDPS      Z1, Z3, Z3
 
 nobias9:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu10
 	VPXORD Z4, Z4, Z4
 	VMAXPS Z3, Z4, Z3
@@ -149,7 +149,7 @@ tap15:
 	VADDPS      Z2, Z1, Z1
 
 nobias16:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu17
 	VPXORD Z3, Z3, Z3
 	VMAXPS Z0, Z3, Z0
@@ -201,7 +201,7 @@ tap18:
 	VADDPS      Z2, Z5, Z5
 
 nobias19:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu20
 	VPXORD Z6, Z6, Z6
 	VMAXPS Z4, Z6, Z4
@@ -269,7 +269,7 @@ tap25:
 	VADDPS      Z3, Z2, Z2
 
 nobias26:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu27
 	VPXORD Z4, Z4, Z4
 	VMAXPS Z0, Z4, Z0
@@ -327,7 +327,7 @@ tap28:
 	VADDPS      Z3, Z7, Z7
 
 nobias29:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu30
 	VPXORD Z8, Z8, Z8
 	VMAXPS Z5, Z8, Z5
@@ -402,7 +402,7 @@ tap35:
 	VADDPS      Z4, Z3, Z3
 
 nobias36:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu37
 	VPXORD Z5, Z5, Z5
 	VMAXPS Z0, Z5, Z0
@@ -470,7 +470,7 @@ tap38:
 	VADDPS      Z4, Z9, Z9
 
 nobias39:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu40
 	VPXORD Z10, Z10, Z10
 	VMAXPS Z6, Z10, Z6
@@ -552,7 +552,7 @@ tap45:
 	VADDPS      Z5, Z4, Z4
 
 nobias46:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu47
 	VPXORD Z6, Z6, Z6
 	VMAXPS Z0, Z6, Z0
@@ -626,7 +626,7 @@ tap48:
 	VADDPS      Z5, Z11, Z11
 
 nobias49:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu50
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z7, Z12, Z7
@@ -713,7 +713,7 @@ tap55:
 	VADDPS      Z6, Z5, Z5
 
 nobias56:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu57
 	VPXORD Z7, Z7, Z7
 	VMAXPS Z0, Z7, Z0
@@ -793,7 +793,7 @@ tap58:
 	VADDPS      Z6, Z13, Z13
 
 nobias59:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu60
 	VPXORD Z14, Z14, Z14
 	VMAXPS Z8, Z14, Z8
@@ -887,7 +887,7 @@ tap65:
 	VADDPS      Z7, Z6, Z6
 
 nobias66:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu67
 	VPXORD Z8, Z8, Z8
 	VMAXPS Z0, Z8, Z0
@@ -977,7 +977,7 @@ tap68:
 	VADDPS      Z7, Z15, Z15
 
 nobias69:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu70
 	VPXORD Z16, Z16, Z16
 	VMAXPS Z9, Z16, Z9
@@ -1078,7 +1078,7 @@ tap75:
 	VADDPS      Z8, Z7, Z7
 
 nobias76:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu77
 	VPXORD Z9, Z9, Z9
 	VMAXPS Z0, Z9, Z0
@@ -1174,7 +1174,7 @@ tap78:
 	VADDPS      Z8, Z17, Z17
 
 nobias79:
-	TESTQ  $0x00000002, 184(AX)
+	TESTQ  $0x00000002, 176(AX)
 	JZ     norelu80
 	VPXORD Z18, Z18, Z18
 	VMAXPS Z10, Z18, Z10
@@ -2406,9 +2406,9 @@ end147:
 	VZEROUPPER
 	RET
 
-// func avgPoolAVX512(w *window)
+// func maxPoolGradAVX512(w *window)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·avgPoolAVX512(SB), $0-8
+TEXT ·maxPoolGradAVX512(SB), $0-8
 	MOVQ w+0(FP), AX
 
 pixel152:
@@ -2418,87 +2418,6 @@ pixel152:
 channels153:
 	CMPQ    DX, $0x10
 	JLT     tail154
-	MOVQ    (AX), BX
-	ADDQ    160(AX), BX
-	ADDQ    CX, BX
-	MOVQ    96(AX), SI
-	MOVQ    120(AX), DI
-	MOVQ    (SI), R8
-	VMOVUPS (BX)(R8*1), Z0
-
-tap156:
-	ADDQ    $0x10, SI
-	DECQ    DI
-	JZ      done157
-	MOVQ    (SI), R8
-	VMOVUPS (BX)(R8*1), Z1
-	VADDPS  Z1, Z0, Z0
-	JMP     tap156
-
-done157:
-	VBROADCASTSS 176(AX), Z1
-	VMULPS       Z1, Z0, Z0
-	MOVQ         24(AX), BX
-	ADDQ         168(AX), BX
-	VMOVUPS      Z0, (BX)(CX*1)
-	ADDQ         $0x40, CX
-	SUBQ         $0x10, DX
-	JMP          channels153
-
-tail154:
-	TESTQ     DX, DX
-	JZ        end155
-	MOVQ      $-1, BX
-	BZHIQ     DX, BX, BX
-	KMOVW     BX, K1
-	MOVQ      (AX), DX
-	ADDQ      160(AX), DX
-	ADDQ      CX, DX
-	MOVQ      96(AX), BX
-	MOVQ      120(AX), SI
-	MOVQ      (BX), DI
-	VMOVUPS.Z (DX)(DI*1), K1, Z0
-
-tap158:
-	ADDQ      $0x10, BX
-	DECQ      SI
-	JZ        done159
-	MOVQ      (BX), DI
-	VMOVUPS.Z (DX)(DI*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
-	JMP       tap158
-
-done159:
-	VBROADCASTSS 176(AX), Z1
-	VMULPS       Z1, Z0, Z0
-	MOVQ         24(AX), DX
-	ADDQ         168(AX), DX
-	VMOVUPS      Z0, K1, (DX)(CX*1)
-
-end155:
-	MOVQ   128(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 160(AX)
-	MOVQ   136(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 168(AX)
-	DECQ   152(AX)
-	JNZ    pixel152
-	VZEROUPPER
-	RET
-
-// func maxPoolGradAVX512(w *window)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·maxPoolGradAVX512(SB), $0-8
-	MOVQ w+0(FP), AX
-
-pixel160:
-	XORQ CX, CX
-	MOVQ 144(AX), DX
-
-channels161:
-	CMPQ    DX, $0x10
-	JLT     tail162
 	MOVQ    168(AX), BX
 	ADDQ    CX, BX
 	MOVQ    48(AX), SI
@@ -2513,7 +2432,7 @@ channels161:
 	MOVQ    96(AX), DI
 	MOVQ    120(AX), R8
 
-tap164:
+tap156:
 	MOVQ      (DI), R9
 	VMOVUPS   (BX)(R9*1), Z2
 	VMOVUPS   (SI)(R9*1), Z3
@@ -2526,14 +2445,14 @@ tap164:
 	VMOVAPS   Z0, Z0
 	ADDQ      $0x10, DI
 	DECQ      R8
-	JNZ       tap164
+	JNZ       tap156
 	ADDQ      $0x40, CX
 	SUBQ      $0x10, DX
-	JMP       channels161
+	JMP       channels153
 
-tail162:
+tail154:
 	TESTQ     DX, DX
-	JZ        end163
+	JZ        end155
 	MOVQ      $-1, BX
 	BZHIQ     DX, BX, BX
 	KMOVW     BX, K1
@@ -2551,7 +2470,7 @@ tail162:
 	MOVQ      96(AX), BX
 	MOVQ      120(AX), SI
 
-tap165:
+tap157:
 	MOVQ      (BX), DI
 	VMOVUPS.Z (DX)(DI*1), K1, Z2
 	VMOVUPS.Z (CX)(DI*1), K1, Z3
@@ -2564,9 +2483,9 @@ tap165:
 	VMOVAPS   Z0, Z0
 	ADDQ      $0x10, BX
 	DECQ      SI
-	JNZ       tap165
+	JNZ       tap157
 
-end163:
+end155:
 	MOVQ   128(AX), CX
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, 160(AX)
@@ -2574,82 +2493,7 @@ end163:
 	IMUL3Q $0x01, CX, CX
 	ADDQ   CX, 168(AX)
 	DECQ   152(AX)
-	JNZ    pixel160
-	VZEROUPPER
-	RET
-
-// func avgPoolGradAVX512(w *window)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·avgPoolGradAVX512(SB), $0-8
-	MOVQ w+0(FP), AX
-
-pixel166:
-	XORQ CX, CX
-	MOVQ 144(AX), DX
-
-channels167:
-	CMPQ         DX, $0x10
-	JLT          tail168
-	MOVQ         168(AX), BX
-	ADDQ         CX, BX
-	ADDQ         48(AX), BX
-	VBROADCASTSS 176(AX), Z0
-	VMOVUPS      (BX), Z1
-	VMULPS       Z1, Z0, Z0
-	MOVQ         160(AX), BX
-	ADDQ         CX, BX
-	ADDQ         72(AX), BX
-	MOVQ         96(AX), SI
-	MOVQ         120(AX), DI
-
-tap170:
-	MOVQ    (SI), R8
-	VMOVUPS (BX)(R8*1), Z1
-	VADDPS  Z1, Z0, Z1
-	VMOVUPS Z1, (BX)(R8*1)
-	ADDQ    $0x10, SI
-	DECQ    DI
-	JNZ     tap170
-	ADDQ    $0x40, CX
-	SUBQ    $0x10, DX
-	JMP     channels167
-
-tail168:
-	TESTQ        DX, DX
-	JZ           end169
-	MOVQ         $-1, BX
-	BZHIQ        DX, BX, BX
-	KMOVW        BX, K1
-	MOVQ         168(AX), DX
-	ADDQ         CX, DX
-	ADDQ         48(AX), DX
-	VBROADCASTSS 176(AX), Z0
-	VMOVUPS.Z    (DX), K1, Z1
-	VMULPS       Z1, Z0, Z0
-	MOVQ         160(AX), DX
-	ADDQ         CX, DX
-	ADDQ         72(AX), DX
-	MOVQ         96(AX), CX
-	MOVQ         120(AX), BX
-
-tap171:
-	MOVQ      (CX), SI
-	VMOVUPS.Z (DX)(SI*1), K1, Z1
-	VADDPS    Z1, Z0, Z1
-	VMOVUPS   Z1, K1, (DX)(SI*1)
-	ADDQ      $0x10, CX
-	DECQ      BX
-	JNZ       tap171
-
-end169:
-	MOVQ   128(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 160(AX)
-	MOVQ   136(AX), CX
-	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 168(AX)
-	DECQ   152(AX)
-	JNZ    pixel166
+	JNZ    pixel152
 	VZEROUPPER
 	RET
 
@@ -2660,9 +2504,9 @@ TEXT ·winogradInputAVX512(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors172:
+vectors158:
 	CMPQ    CX, $0x10
-	JLT     tail173
+	JLT     tail159
 	MOVQ    (AX), BX
 	ADDQ    64(AX), BX
 	ADDQ    DX, BX
@@ -2780,11 +2624,11 @@ vectors172:
 	VMOVUPS Z0, (R9)(R12*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JMP     vectors172
+	JMP     vectors158
 
-tail173:
+tail159:
 	TESTQ     CX, CX
-	JZ        end174
+	JZ        end160
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -2904,7 +2748,7 @@ tail173:
 	VSUBPS    Z3, Z1, Z0
 	VMOVUPS   Z0, K1, (R8)(R10*1)
 
-end174:
+end160:
 	VZEROUPPER
 	RET
 
@@ -2915,9 +2759,9 @@ TEXT ·winogradOutputAVX512(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors175:
+vectors161:
 	CMPQ    CX, $0x10
-	JLT     tail176
+	JLT     tail162
 	MOVQ    88(AX), BX
 	ADDQ    DX, BX
 	MOVQ    192(AX), SI
@@ -2969,23 +2813,23 @@ vectors175:
 	VSUBPS  Z3, Z7, Z7
 	MOVQ    168(AX), BX
 	TESTQ   BX, BX
-	JZ      nobias178
+	JZ      nobias164
 	VMOVUPS (BX)(DX*1), Z2
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z2, Z1, Z1
 	VADDPS  Z2, Z6, Z6
 	VADDPS  Z2, Z7, Z7
 
-nobias178:
+nobias164:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu179
+	JZ     norelu165
 	VPXORD Z4, Z4, Z4
 	VMAXPS Z0, Z4, Z0
 	VMAXPS Z1, Z4, Z1
 	VMAXPS Z6, Z4, Z6
 	VMAXPS Z7, Z4, Z7
 
-norelu179:
+norelu165:
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS Z0, (BX)(DX*1)
@@ -3000,11 +2844,11 @@ norelu179:
 	VMOVUPS Z7, (BX)(DX*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JMP     vectors175
+	JMP     vectors161
 
-tail176:
+tail162:
 	TESTQ     CX, CX
-	JZ        end177
+	JZ        end163
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -3059,23 +2903,23 @@ tail176:
 	VSUBPS    Z3, Z6, Z6
 	MOVQ      168(AX), CX
 	TESTQ     CX, CX
-	JZ        nobias180
+	JZ        nobias166
 	VMOVUPS.Z (CX)(DX*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z2, Z1, Z1
 	VADDPS    Z2, Z4, Z4
 	VADDPS    Z2, Z6, Z6
 
-nobias180:
+nobias166:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu181
+	JZ     norelu167
 	VPXORD Z5, Z5, Z5
 	VMAXPS Z0, Z5, Z0
 	VMAXPS Z1, Z5, Z1
 	VMAXPS Z4, Z5, Z4
 	VMAXPS Z6, Z5, Z6
 
-norelu181:
+norelu167:
 	MOVQ    136(AX), CX
 	ADDQ    112(AX), CX
 	VMOVUPS Z0, K1, (CX)(DX*1)
@@ -3089,7 +2933,7 @@ norelu181:
 	ADDQ    112(AX), CX
 	VMOVUPS Z6, K1, (CX)(DX*1)
 
-end177:
+end163:
 	VZEROUPPER
 	RET
 
@@ -3103,9 +2947,9 @@ TEXT ·winogradFilterAVX512(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors182:
+vectors168:
 	CMPQ    SI, $0x10
-	JLT     tail183
+	JLT     tail169
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	VMOVUPS (R8), Z0
@@ -3191,11 +3035,11 @@ vectors182:
 	VMOVUPS Z8, (R8)(R9*1)
 	ADDQ    $0x40, DI
 	SUBQ    $0x10, SI
-	JMP     vectors182
+	JMP     vectors168
 
-tail183:
+tail169:
 	TESTQ     SI, SI
-	JZ        end184
+	JZ        end170
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3281,7 +3125,7 @@ tail183:
 	VMOVUPS   Z0, K1, (AX)(DX*2)
 	VMOVUPS   Z8, K1, (AX)(CX*1)
 
-end184:
+end170:
 	VZEROUPPER
 	RET
 
@@ -3311,9 +3155,9 @@ TEXT ·winogradGradAVX512(SB), $0-8
 	VPXORD Z0, Z0, Z0
 	XORQ   DX, DX
 
-vectors185:
+vectors171:
 	CMPQ    CX, $0x10
-	JLT     tail186
+	JLT     tail172
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS (BX)(DX*1), Z1
@@ -3369,11 +3213,11 @@ vectors185:
 	VMOVUPS Z1, (BX)(DI*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JMP     vectors185
+	JMP     vectors171
 
-tail186:
+tail172:
 	TESTQ     CX, CX
-	JZ        end187
+	JZ        end173
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -3431,7 +3275,7 @@ tail186:
 	VSUBPS    Z2, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(DX*1)
 
-end187:
+end173:
 	VZEROUPPER
 	RET
 
@@ -3445,9 +3289,9 @@ TEXT ·winogradFilterGradAVX512(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors188:
+vectors174:
 	CMPQ    SI, $0x10
-	JLT     tail189
+	JLT     tail175
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	LEAQ    (BX)(BX*2), R9
@@ -3550,11 +3394,11 @@ vectors188:
 	VMOVUPS Z0, (R8)
 	ADDQ    $0x40, DI
 	SUBQ    $0x10, SI
-	JMP     vectors188
+	JMP     vectors174
 
-tail189:
+tail175:
 	TESTQ     SI, SI
-	JZ        end190
+	JZ        end176
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3658,6 +3502,6 @@ tail189:
 	ADDQ      DX, CX
 	VMOVUPS   Z0, K1, (CX)
 
-end190:
+end176:
 	VZEROUPPER
 	RET

@@ -17,14 +17,16 @@ func (g *Geometry) checkPool(x, y View) {
 // window: NaN if there is one, -Inf if the window is all padding.
 func (k *Kernels) MaxPool(g *Geometry, x, y View, r0, r1 int, ws *Workspace) {
 	g.checkPool(x, y)
-	k.pool(g, &x, &y, &ws.win, ws, r0, r1, k.windows.maxPool, negativeInfinity)
-}
-
-// AvgPool computes the same rows of the averages, of what lies in the image;
-// 0 if nothing does.
-func (k *Kernels) AvgPool(g *Geometry, x, y View, r0, r1 int, ws *Workspace) {
-	g.checkPool(x, y)
-	k.pool(g, &x, &y, &ws.win, ws, r0, r1, k.windows.avgPool, 0)
+	win, oh := &ws.win, g.OutH()
+	for row := r0; row < r1; row++ {
+		*win = window{x: x.Data[row/oh*x.Image:], y: y.Data[row/oh*y.Image+row%oh*y.Row:], channels: g.C}
+		k.poolRow(g, &x, &y, win, ws, row%oh, k.windows.maxPool, func(at int) {
+			for c := range g.C {
+				win.y[at+c] = negativeInfinity
+			}
+		})
+	}
+	*win = window{}
 }
 
 // MaxPoolGrad computes images n0 to n1, channels c0 to c1, of dx, the gradient
@@ -40,28 +42,8 @@ func (k *Kernels) MaxPoolGrad(g *Geometry, x, y, dy, dx View, n0, n1, c0, c1 int
 	k.poolGrad(g, &dx, &dy, ws, n0, n1, c0, c1, k.windows.maxPoolGrad)
 }
 
-// AvgPoolGrad computes the same range of the gradient of AvgPool.
-func (k *Kernels) AvgPoolGrad(g *Geometry, dy, dx View, n0, n1, c0, c1 int, ws *Workspace) {
-	g.checkPool(dx, dy)
-	ws.win = window{x: dx.Data[c0:], y: dy.Data[c0:], w: dy.Data[c0:], d: dx.Data[c0:], channels: c1 - c0}
-	k.poolGrad(g, &dx, &dy, ws, n0, n1, c0, c1, k.windows.avgPoolGrad)
-}
-
 func sameLayout(a, b *View) bool {
 	return a.Image == b.Image && a.Row == b.Row && a.Pixel == b.Pixel
-}
-
-func (k *Kernels) pool(g *Geometry, x, y *View, win *window, ws *Workspace, r0, r1 int, f func(*window), empty float32) {
-	oh := g.OutH()
-	for row := r0; row < r1; row++ {
-		*win = window{x: x.Data[row/oh*x.Image:], y: y.Data[row/oh*y.Image+row%oh*y.Row:], channels: g.C}
-		k.poolRow(g, x, y, win, ws, row%oh, f, func(at int) {
-			for c := range g.C {
-				win.y[at+c] = empty
-			}
-		})
-	}
-	*win = window{}
 }
 
 func (k *Kernels) poolGrad(g *Geometry, dx, dy *View, ws *Workspace, n0, n1, c0, c1 int, f func(*window)) {
@@ -120,7 +102,6 @@ func (k *Kernels) poolRow(g *Geometry, x, y *View, win *window, ws *Workspace, h
 				empty((w + i) * y.Pixel)
 			}
 		} else {
-			win.scale = 1 / float32(win.taps)
 			wholeY, wholeW := win.y, win.w
 			win.y = win.y[w*y.Pixel:]
 			if win.w != nil {

@@ -14,7 +14,6 @@ type window struct {
 	channels     int
 	count        int // consumed
 	xOff, yOff   int // consumed: bytes to the current tile
-	scale        float32
 	flags        int
 }
 
@@ -39,9 +38,7 @@ type windows struct {
 	depthwise       [9]func(*window) // by pixels of a tile
 	depthwiseFilter [4][4]func(*taps)
 	maxPool         func(*window)
-	avgPool         func(*window)
 	maxPoolGrad     func(*window) // w: gradient of y; d: gradient of x
-	avgPoolGrad     func(*window)
 	winogradInput   func(*winoTile)
 	winogradOutput  func(*winoTile)
 	winogradFilter  func(dst, src []float32, n, step int) // 9 positions, step apart, to 16, n apart
@@ -63,24 +60,12 @@ func portableWindows() *windows {
 			}
 			w.y[y+c] = top
 		}),
-		avgPool: eachChannel(func(w *window, x, y, c int) {
-			sum := w.x[x+w.tab[0]/4+c]
-			for i := 1; i < w.taps; i++ {
-				sum += w.x[x+w.tab[2*i]/4+c]
-			}
-			w.y[y+c] = sum * w.scale
-		}),
 		maxPoolGrad: eachChannel(func(w *window, x, y, c int) {
 			for i := range w.taps {
 				if at := x + w.tab[2*i]/4 + c; w.x[at] == w.y[y+c] {
 					w.d[at] += w.w[y+c]
 					return
 				}
-			}
-		}),
-		avgPoolGrad: eachChannel(func(w *window, x, y, c int) {
-			for i := range w.taps {
-				w.d[x+w.tab[2*i]/4+c] += float32(w.scale * w.w[y+c])
 			}
 		}),
 		winogradInput:  winogradInputPortable,

@@ -26,12 +26,6 @@ func (ts *tiles) run(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
 	if packB {
 		nc = min(n, k.blockN)
 	}
-	// Finished blocks are handed over while they are in the cache.
-	group := nc
-	if op.Done != nil {
-		group = min(nc, 512)
-		mc = min(mc, max(ts.rows, 32768/group/ts.rows*ts.rows))
-	}
 
 	t := &ws.t
 	t.taps, t.tab = 1, &ws.zero[0]
@@ -60,29 +54,22 @@ func (ts *tiles) run(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
 				if packA {
 					ts.packBlock(ws, op, ic, iEnd, pc, kb)
 				}
-				for jg := jc; jg < jEnd; jg += group {
-					gEnd := min(jg+group, jEnd)
-					for j := jg; j < gEnd; j += ts.cols {
-						cols := min(ts.cols, gEnd-j)
-						t.bK = 4 * ts.cols
-						switch {
-						case packB:
-							t.b = unsafe.Pointer(&ws.b[(j-jc)*kb])
-						case op.BPacked != nil:
-							t.b = unsafe.Pointer(&op.BPacked[j*op.K+pc*ts.cols])
-						default:
-							t.b = unsafe.Pointer(&op.B[pc*op.LDB+j])
-							t.bK = 4 * op.LDB
-						}
-						t.bias = nil
-						if last && op.Bias != nil {
-							t.bias = unsafe.Pointer(&op.Bias[j])
-						}
-						ts.column(t, op, ws, packA, ic, iEnd, pc, j, cols)
+				for j := jc; j < jEnd; j += ts.cols {
+					t.bK = 4 * ts.cols
+					switch {
+					case packB:
+						t.b = unsafe.Pointer(&ws.b[(j-jc)*kb])
+					case op.BPacked != nil:
+						t.b = unsafe.Pointer(&op.BPacked[j*op.K+pc*ts.cols])
+					default:
+						t.b = unsafe.Pointer(&op.B[pc*op.LDB+j])
+						t.bK = 4 * op.LDB
 					}
-					if last && op.Done != nil {
-						op.Done(ic, iEnd, jg, gEnd)
+					t.bias = nil
+					if last && op.Bias != nil {
+						t.bias = unsafe.Pointer(&op.Bias[j])
 					}
+					ts.column(t, op, ws, packA, ic, iEnd, pc, j, min(ts.cols, jEnd-j))
 				}
 			}
 		}
@@ -161,9 +148,6 @@ func (ts *tiles) runWide(w wide, op *Op, m0, m1, n0, n1 int, ws *Workspace) int 
 		}
 	}
 	ws.t = tile{}
-	if op.Done != nil && end > n0 {
-		op.Done(m0, m1, n0, end)
-	}
 	return end
 }
 

@@ -41,11 +41,6 @@ type Op struct {
 	Accumulate bool
 	Bias       []float32 // of N elements, or nil
 	ReLU       bool
-
-	// Done, when not nil, is called for each finished block of C, rows i0 to
-	// i1 and columns j0 to j1, while it is in the cache. Each element is in
-	// one block of one Run.
-	Done func(i0, i1, j0, j1 int)
 }
 
 // Workspace holds what one thread needs while it multiplies. Its buffers grow

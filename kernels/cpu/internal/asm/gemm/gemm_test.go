@@ -240,39 +240,6 @@ func TestBits(t *testing.T) {
 	})
 }
 
-func TestDone(t *testing.T) {
-	forEachLevel(t, func(t *testing.T, k *Kernels) {
-		rng := rand.New(rand.NewPCG(9, 10))
-		var ws Workspace
-		largest := 8 // times the size of the other tests: several blocks
-		if k.tiles == nil {
-			largest = 1
-		}
-		for range 30 {
-			p := randomProblem(rng, func(limit int) int { return 1 + rng.IntN(largest*limit) })
-			plain := *p
-			plain.C = append([]float32(nil), p.C...)
-			k.Run(&plain.Op, 0, p.M, 0, p.N, &ws)
-			p.Done = func(i0, i1, j0, j1 int) {
-				for i := i0; i < i1; i++ {
-					for j := j0; j < j1; j++ {
-						p.C[i*p.LDC+j] = 2*p.C[i*p.LDC+j] + 1
-					}
-				}
-			}
-			k.Run(&p.Op, 0, p.M, 0, p.N, &ws)
-			for i := range p.M {
-				for j := range p.N {
-					at := i*p.LDC + j
-					if want := 2*plain.C[at] + 1; p.C[at] != want {
-						t.Fatalf("%v: C[%d,%d] = %v after Done, want %v", p, i, j, p.C[at], want)
-					}
-				}
-			}
-		}
-	})
-}
-
 func TestEmpty(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		var ws Workspace

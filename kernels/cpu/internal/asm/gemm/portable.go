@@ -41,9 +41,6 @@ func runPortable(op *Op, m0, m1, n0, n1 int) {
 			}
 		}
 	}
-	if op.Done != nil {
-		op.Done(m0, m1, n0, n1)
-	}
 }
 
 // a is A[i,k].

@@ -12,24 +12,3 @@ func gradMomentsAVX2(sum *float32, products *float32, mean *float32, dy *float32
 
 //go:noescape
 func gradMomentsReLUAVX2(sum *float32, products *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, dyStep int, xStep int, yStep int)
-
-//go:noescape
-func affineAVX2(dst *float32, a *float32, b *float32, x *float32, rows int, cols int, dstStep int, xStep int)
-
-//go:noescape
-func affineReLUAVX2(dst *float32, a *float32, b *float32, x *float32, rows int, cols int, dstStep int, xStep int)
-
-//go:noescape
-func affineAddAVX2(dst *float32, a *float32, b *float32, x *float32, z *float32, rows int, cols int, dstStep int, xStep int, zStep int)
-
-//go:noescape
-func affineAddReLUAVX2(dst *float32, a *float32, b *float32, x *float32, z *float32, rows int, cols int, dstStep int, xStep int, zStep int)
-
-//go:noescape
-func gradAVX2(dst *float32, a *float32, b *float32, c *float32, dy *float32, x *float32, rows int, cols int, dstStep int, dyStep int, xStep int)
-
-//go:noescape
-func gradReLUAVX2(dst *float32, a *float32, b *float32, c *float32, dy *float32, x *float32, y *float32, rows int, cols int, dstStep int, dyStep int, xStep int, yStep int)
-
-//go:noescape
-func addBiasAVX2(dst *float32, b *float32, x *float32, rows int, cols int, dstStep int, xStep int)

@@ -12,24 +12,3 @@ func gradMomentsAVX512(sum *float32, products *float32, mean *float32, dy *float
 
 //go:noescape
 func gradMomentsReLUAVX512(sum *float32, products *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, dyStep int, xStep int, yStep int)
-
-//go:noescape
-func affineAVX512(dst *float32, a *float32, b *float32, x *float32, rows int, cols int, dstStep int, xStep int)
-
-//go:noescape
-func affineReLUAVX512(dst *float32, a *float32, b *float32, x *float32, rows int, cols int, dstStep int, xStep int)
-
-//go:noescape
-func affineAddAVX512(dst *float32, a *float32, b *float32, x *float32, z *float32, rows int, cols int, dstStep int, xStep int, zStep int)
-
-//go:noescape
-func affineAddReLUAVX512(dst *float32, a *float32, b *float32, x *float32, z *float32, rows int, cols int, dstStep int, xStep int, zStep int)
-
-//go:noescape
-func gradAVX512(dst *float32, a *float32, b *float32, c *float32, dy *float32, x *float32, rows int, cols int, dstStep int, dyStep int, xStep int)
-
-//go:noescape
-func gradReLUAVX512(dst *float32, a *float32, b *float32, c *float32, dy *float32, x *float32, y *float32, rows int, cols int, dstStep int, dyStep int, xStep int, yStep int)
-
-//go:noescape
-func addBiasAVX512(dst *float32, b *float32, x *float32, rows int, cols int, dstStep int, xStep int)

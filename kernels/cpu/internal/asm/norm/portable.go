@@ -6,13 +6,6 @@ type functions struct {
 	moments         func(sum, squares, pivot []float32, x Matrix, rows int)
 	gradMoments     func(sum, products, mean []float32, dy, x Matrix, rows int)
 	gradMomentsReLU func(sum, products, mean []float32, dy, x, y Matrix, rows int)
-	affine          func(dst Matrix, a, b []float32, x Matrix, rows int)
-	affineReLU      func(dst Matrix, a, b []float32, x Matrix, rows int)
-	affineAdd       func(dst Matrix, a, b []float32, x, z Matrix, rows int)
-	affineAddReLU   func(dst Matrix, a, b []float32, x, z Matrix, rows int)
-	grad            func(dst Matrix, a, b, c []float32, dy, x Matrix, rows int)
-	gradReLU        func(dst Matrix, a, b, c []float32, dy, x, y Matrix, rows int)
-	addBias         func(dst Matrix, b []float32, x Matrix, rows int)
 }
 
 // portable is what they mean. The conversions keep products and sums from
@@ -42,35 +35,6 @@ func portable() *functions {
 				}
 			})
 		},
-		affine: func(dst Matrix, a, b []float32, x Matrix, rows int) {
-			each(rows, len(a), func(i, j int) { dst.Data[i*dst.LD+j] = float32(x.at(i, j)*a[j]) + b[j] })
-		},
-		affineReLU: func(dst Matrix, a, b []float32, x Matrix, rows int) {
-			each(rows, len(a), func(i, j int) { dst.Data[i*dst.LD+j] = relu(float32(x.at(i, j)*a[j]) + b[j]) })
-		},
-		affineAdd: func(dst Matrix, a, b []float32, x, z Matrix, rows int) {
-			each(rows, len(a), func(i, j int) { dst.Data[i*dst.LD+j] = float32(x.at(i, j)*a[j]) + b[j] + z.at(i, j) })
-		},
-		affineAddReLU: func(dst Matrix, a, b []float32, x, z Matrix, rows int) {
-			each(rows, len(a), func(i, j int) { dst.Data[i*dst.LD+j] = relu(float32(x.at(i, j)*a[j]) + b[j] + z.at(i, j)) })
-		},
-		grad: func(dst Matrix, a, b, c []float32, dy, x Matrix, rows int) {
-			each(rows, len(a), func(i, j int) {
-				dst.Data[i*dst.LD+j] = float32(dy.at(i, j)*a[j]) + (float32(x.at(i, j)*b[j]) + c[j])
-			})
-		},
-		gradReLU: func(dst Matrix, a, b, c []float32, dy, x, y Matrix, rows int) {
-			each(rows, len(a), func(i, j int) {
-				d := float32(0)
-				if y.at(i, j) > 0 {
-					d = dy.at(i, j)
-				}
-				dst.Data[i*dst.LD+j] = float32(d*a[j]) + (float32(x.at(i, j)*b[j]) + c[j])
-			})
-		},
-		addBias: func(dst Matrix, b []float32, x Matrix, rows int) {
-			each(rows, len(b), func(i, j int) { dst.Data[i*dst.LD+j] = x.at(i, j) + b[j] })
-		},
 	}
 }
 
@@ -82,11 +46,4 @@ func each(rows, cols int, f func(i, j int)) {
 			f(i, j)
 		}
 	}
-}
-
-func relu(x float32) float32 {
-	if x < 0 {
-		return 0
-	}
-	return x
 }

@@ -4,73 +4,65 @@
 
 #include "textflag.h"
 
-// func sgdAVX2(w *float32, grad *float32, n int, rate float32)
+// func rmspropAVX2(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 // Requires: AVX, FMA3
-TEXT ·sgdAVX2(SB), $0-28
+TEXT ·rmspropAVX2(SB), $0-48
 	MOVQ         w+0(FP), AX
-	MOVQ         grad+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS rate+24(FP), Y0
-	SUBQ         $0x20, DX
+	MOVQ         v+8(FP), CX
+	MOVQ         grad+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS rate+32(FP), Y0
+	VBROADCASTSS keep+36(FP), Y1
+	VBROADCASTSS weight+40(FP), Y2
+	VBROADCASTSS eps+44(FP), Y3
+	SUBQ         $0x08, BX
 	JLT          done2
 
 loop1:
-	VMOVUPS      (AX), Y1
-	VMOVUPS      (CX), Y2
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y2, Y1
-	VMOVUPS      Y1, (AX)
-	VMOVUPS      32(AX), Y1
-	VMOVUPS      32(CX), Y2
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y2, Y1
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      64(AX), Y1
-	VMOVUPS      64(CX), Y2
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y2, Y1
-	VMOVUPS      Y1, 64(AX)
-	VMOVUPS      96(AX), Y1
-	VMOVUPS      96(CX), Y2
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y2, Y1
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000080, CX
-	SUBQ         $0x20, DX
-	JGE          loop1
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (CX), Y5
+	VMOVUPS     (DX), Y6
+	VMULPS      Y6, Y6, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVUPS     Y7, Y7
+	VFMADD231PS Y1, Y5, Y7
+	VMULPS      Y0, Y6, Y5
+	VADDPS      Y3, Y7, Y6
+	VSQRTPS     Y6, Y6
+	VDIVPS      Y6, Y5, Y5
+	VSUBPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x08, BX
+	JGE         loop1
 
 done2:
-	ADDQ $0x20, DX
-	SUBQ $0x08, DX
-	JLT  done4
+	ADDQ        $0x08, BX
+	TESTQ       BX, BX
+	JZ          end3
+	LEAQ        masks8AVX2<>+0(SB), SI
+	MOVQ        $0x00000008, DI
+	SUBQ        BX, DI
+	VMOVDQU     (SI)(DI*4), Y4
+	VMASKMOVPS  (AX), Y4, Y5
+	VMASKMOVPS  (CX), Y4, Y6
+	VMASKMOVPS  (DX), Y4, Y7
+	VMULPS      Y7, Y7, Y8
+	VMULPS      Y2, Y8, Y2
+	VMOVUPS     Y2, Y2
+	VFMADD231PS Y1, Y6, Y2
+	VMULPS      Y0, Y7, Y0
+	VADDPS      Y3, Y2, Y1
+	VSQRTPS     Y1, Y1
+	VDIVPS      Y1, Y0, Y0
+	VSUBPS      Y0, Y5, Y0
+	VMASKMOVPS  Y0, Y4, (AX)
+	VMASKMOVPS  Y2, Y4, (CX)
 
-loop3:
-	VMOVUPS      (AX), Y1
-	VMOVUPS      (CX), Y2
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y2, Y1
-	VMOVUPS      Y1, (AX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	SUBQ         $0x08, DX
-	JGE          loop3
-
-done4:
-	ADDQ         $0x08, DX
-	TESTQ        DX, DX
-	JZ           end5
-	LEAQ         masks8AVX2<>+0(SB), BX
-	MOVQ         $0x00000008, SI
-	SUBQ         DX, SI
-	VMOVDQU      (BX)(SI*4), Y1
-	VMASKMOVPS   (AX), Y1, Y2
-	VMASKMOVPS   (CX), Y1, Y3
-	VMOVUPS      Y2, Y2
-	VFNMADD231PS Y0, Y3, Y2
-	VMASKMOVPS   Y2, Y1, (AX)
-
-end5:
+end3:
 	VZEROUPPER
 	RET
 
@@ -92,312 +84,6 @@ DATA masks8AVX2<>+56(SB)/4, $0x00000000
 DATA masks8AVX2<>+60(SB)/4, $0x00000000
 GLOBL masks8AVX2<>(SB), RODATA|NOPTR, $64
 
-// func momentumAVX2(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
-// Requires: AVX, FMA3
-TEXT ·momentumAVX2(SB), $0-40
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         grad+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS rate+32(FP), Y0
-	VBROADCASTSS momentum+36(FP), Y1
-	SUBQ         $0x10, BX
-	JLT          done7
-
-loop6:
-	VMOVUPS      (AX), Y2
-	VMOVUPS      (CX), Y3
-	VMOVUPS      (DX), Y4
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y0, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, (CX)
-	VMOVUPS      32(AX), Y2
-	VMOVUPS      32(CX), Y3
-	VMOVUPS      32(DX), Y4
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y0, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVUPS      Y2, 32(AX)
-	VMOVUPS      Y3, 32(CX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop6
-
-done7:
-	ADDQ $0x10, BX
-	SUBQ $0x08, BX
-	JLT  done9
-
-loop8:
-	VMOVUPS      (AX), Y2
-	VMOVUPS      (CX), Y3
-	VMOVUPS      (DX), Y4
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y0, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, (CX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000020, DX
-	SUBQ         $0x08, BX
-	JGE          loop8
-
-done9:
-	ADDQ         $0x08, BX
-	TESTQ        BX, BX
-	JZ           end10
-	LEAQ         masks8AVX2<>+0(SB), SI
-	MOVQ         $0x00000008, DI
-	SUBQ         BX, DI
-	VMOVDQU      (SI)(DI*4), Y2
-	VMASKMOVPS   (AX), Y2, Y3
-	VMASKMOVPS   (CX), Y2, Y4
-	VMASKMOVPS   (DX), Y2, Y5
-	VMULPS       Y1, Y4, Y1
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y5, Y1
-	VADDPS       Y1, Y3, Y0
-	VMASKMOVPS   Y0, Y2, (AX)
-	VMASKMOVPS   Y1, Y2, (CX)
-
-end10:
-	VZEROUPPER
-	RET
-
-// func nesterovAVX2(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
-// Requires: AVX, FMA3
-TEXT ·nesterovAVX2(SB), $0-40
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         grad+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS rate+32(FP), Y0
-	VBROADCASTSS momentum+36(FP), Y1
-	SUBQ         $0x10, BX
-	JLT          done12
-
-loop11:
-	VMOVUPS      (AX), Y2
-	VMOVUPS      (CX), Y3
-	VMOVUPS      (DX), Y4
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y0, Y4, Y3
-	VMULPS       Y1, Y3, Y5
-	VMOVUPS      Y5, Y5
-	VFNMADD231PS Y0, Y4, Y5
-	VADDPS       Y5, Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, (CX)
-	VMOVUPS      32(AX), Y2
-	VMOVUPS      32(CX), Y3
-	VMOVUPS      32(DX), Y4
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y0, Y4, Y3
-	VMULPS       Y1, Y3, Y5
-	VMOVUPS      Y5, Y5
-	VFNMADD231PS Y0, Y4, Y5
-	VADDPS       Y5, Y2, Y2
-	VMOVUPS      Y2, 32(AX)
-	VMOVUPS      Y3, 32(CX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop11
-
-done12:
-	ADDQ $0x10, BX
-	SUBQ $0x08, BX
-	JLT  done14
-
-loop13:
-	VMOVUPS      (AX), Y2
-	VMOVUPS      (CX), Y3
-	VMOVUPS      (DX), Y4
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      Y3, Y3
-	VFNMADD231PS Y0, Y4, Y3
-	VMULPS       Y1, Y3, Y5
-	VMOVUPS      Y5, Y5
-	VFNMADD231PS Y0, Y4, Y5
-	VADDPS       Y5, Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y3, (CX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000020, DX
-	SUBQ         $0x08, BX
-	JGE          loop13
-
-done14:
-	ADDQ         $0x08, BX
-	TESTQ        BX, BX
-	JZ           end15
-	LEAQ         masks8AVX2<>+0(SB), SI
-	MOVQ         $0x00000008, DI
-	SUBQ         BX, DI
-	VMOVDQU      (SI)(DI*4), Y2
-	VMASKMOVPS   (AX), Y2, Y3
-	VMASKMOVPS   (CX), Y2, Y4
-	VMASKMOVPS   (DX), Y2, Y5
-	VMULPS       Y1, Y4, Y4
-	VMOVUPS      Y4, Y4
-	VFNMADD231PS Y0, Y5, Y4
-	VMULPS       Y1, Y4, Y1
-	VMOVUPS      Y1, Y1
-	VFNMADD231PS Y0, Y5, Y1
-	VADDPS       Y1, Y3, Y0
-	VMASKMOVPS   Y0, Y2, (AX)
-	VMASKMOVPS   Y4, Y2, (CX)
-
-end15:
-	VZEROUPPER
-	RET
-
-// func rmspropAVX2(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
-// Requires: AVX, FMA3
-TEXT ·rmspropAVX2(SB), $0-48
-	MOVQ         w+0(FP), AX
-	MOVQ         v+8(FP), CX
-	MOVQ         grad+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS rate+32(FP), Y0
-	VBROADCASTSS keep+36(FP), Y1
-	VBROADCASTSS weight+40(FP), Y2
-	VBROADCASTSS eps+44(FP), Y3
-	SUBQ         $0x08, BX
-	JLT          done17
-
-loop16:
-	VMOVUPS     (AX), Y4
-	VMOVUPS     (CX), Y5
-	VMOVUPS     (DX), Y6
-	VMULPS      Y6, Y6, Y7
-	VMULPS      Y2, Y7, Y7
-	VMOVUPS     Y7, Y7
-	VFMADD231PS Y1, Y5, Y7
-	VMULPS      Y0, Y6, Y5
-	VADDPS      Y3, Y7, Y6
-	VSQRTPS     Y6, Y6
-	VDIVPS      Y6, Y5, Y5
-	VSUBPS      Y5, Y4, Y4
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     Y7, (CX)
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000020, DX
-	SUBQ        $0x08, BX
-	JGE         loop16
-
-done17:
-	ADDQ        $0x08, BX
-	TESTQ       BX, BX
-	JZ          end18
-	LEAQ        masks8AVX2<>+0(SB), SI
-	MOVQ        $0x00000008, DI
-	SUBQ        BX, DI
-	VMOVDQU     (SI)(DI*4), Y4
-	VMASKMOVPS  (AX), Y4, Y5
-	VMASKMOVPS  (CX), Y4, Y6
-	VMASKMOVPS  (DX), Y4, Y7
-	VMULPS      Y7, Y7, Y8
-	VMULPS      Y2, Y8, Y2
-	VMOVUPS     Y2, Y2
-	VFMADD231PS Y1, Y6, Y2
-	VMULPS      Y0, Y7, Y0
-	VADDPS      Y3, Y2, Y1
-	VSQRTPS     Y1, Y1
-	VDIVPS      Y1, Y0, Y0
-	VSUBPS      Y0, Y5, Y0
-	VMASKMOVPS  Y0, Y4, (AX)
-	VMASKMOVPS  Y2, Y4, (CX)
-
-end18:
-	VZEROUPPER
-	RET
-
-// func rmspropMomentumAVX2(w *float32, m *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32, momentum float32)
-// Requires: AVX, FMA3
-TEXT ·rmspropMomentumAVX2(SB), $0-56
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         v+16(FP), DX
-	MOVQ         grad+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS rate+40(FP), Y0
-	VBROADCASTSS weight+44(FP), Y1
-	VBROADCASTSS eps+48(FP), Y2
-	VBROADCASTSS momentum+52(FP), Y3
-	SUBQ         $0x08, SI
-	JLT          done20
-
-loop19:
-	VMOVUPS     (AX), Y4
-	VMOVUPS     (CX), Y5
-	VMOVUPS     (DX), Y6
-	VMOVUPS     (BX), Y7
-	VMULPS      Y7, Y7, Y8
-	VSUBPS      Y6, Y8, Y8
-	VMOVUPS     Y6, Y6
-	VFMADD231PS Y1, Y8, Y6
-	VMULPS      Y0, Y7, Y7
-	VADDPS      Y2, Y6, Y8
-	VSQRTPS     Y8, Y8
-	VDIVPS      Y8, Y7, Y7
-	VMOVUPS     Y7, Y7
-	VFMADD231PS Y3, Y5, Y7
-	VSUBPS      Y7, Y4, Y4
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     Y7, (CX)
-	VMOVUPS     Y6, (DX)
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000020, DX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x08, SI
-	JGE         loop19
-
-done20:
-	ADDQ        $0x08, SI
-	TESTQ       SI, SI
-	JZ          end21
-	LEAQ        masks8AVX2<>+0(SB), DI
-	MOVQ        $0x00000008, R8
-	SUBQ        SI, R8
-	VMOVDQU     (DI)(R8*4), Y4
-	VMASKMOVPS  (AX), Y4, Y5
-	VMASKMOVPS  (CX), Y4, Y6
-	VMASKMOVPS  (DX), Y4, Y7
-	VMASKMOVPS  (BX), Y4, Y8
-	VMULPS      Y8, Y8, Y9
-	VSUBPS      Y7, Y9, Y9
-	VMOVUPS     Y7, Y7
-	VFMADD231PS Y1, Y9, Y7
-	VMULPS      Y0, Y8, Y0
-	VADDPS      Y2, Y7, Y1
-	VSQRTPS     Y1, Y1
-	VDIVPS      Y1, Y0, Y0
-	VMOVUPS     Y0, Y0
-	VFMADD231PS Y3, Y6, Y0
-	VSUBPS      Y0, Y5, Y1
-	VMASKMOVPS  Y1, Y4, (AX)
-	VMASKMOVPS  Y0, Y4, (CX)
-	VMASKMOVPS  Y7, Y4, (DX)
-
-end21:
-	VZEROUPPER
-	RET
-
 // func adamAVX2(w *float32, m *float32, v *float32, grad *float32, n int, alpha float32, weight1 float32, weight2 float32, eps float32)
 // Requires: AVX, FMA3
 TEXT ·adamAVX2(SB), $0-56
@@ -411,9 +97,9 @@ TEXT ·adamAVX2(SB), $0-56
 	VBROADCASTSS weight2+48(FP), Y2
 	VBROADCASTSS eps+52(FP), Y3
 	SUBQ         $0x08, SI
-	JLT          done23
+	JLT          done5
 
-loop22:
+loop4:
 	VMOVUPS     (AX), Y4
 	VMOVUPS     (CX), Y5
 	VMOVUPS     (DX), Y6
@@ -438,12 +124,12 @@ loop22:
 	ADDQ        $0x00000020, DX
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x08, SI
-	JGE         loop22
+	JGE         loop4
 
-done23:
+done5:
 	ADDQ        $0x08, SI
 	TESTQ       SI, SI
-	JZ          end24
+	JZ          end6
 	LEAQ        masks8AVX2<>+0(SB), DI
 	MOVQ        $0x00000008, R8
 	SUBQ        SI, R8
@@ -468,83 +154,6 @@ done23:
 	VMASKMOVPS  Y6, Y4, (CX)
 	VMASKMOVPS  Y7, Y4, (DX)
 
-end24:
-	VZEROUPPER
-	RET
-
-// func adamwAVX2(w *float32, m *float32, v *float32, grad *float32, n int, alpha float32, weight1 float32, weight2 float32, eps float32, keep float32)
-// Requires: AVX, FMA3
-TEXT ·adamwAVX2(SB), $0-60
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         v+16(FP), DX
-	MOVQ         grad+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS alpha+40(FP), Y0
-	VBROADCASTSS weight1+44(FP), Y1
-	VBROADCASTSS weight2+48(FP), Y2
-	VBROADCASTSS eps+52(FP), Y3
-	VBROADCASTSS keep+56(FP), Y4
-	SUBQ         $0x08, SI
-	JLT          done26
-
-loop25:
-	VMOVUPS     (AX), Y5
-	VMOVUPS     (CX), Y6
-	VMOVUPS     (DX), Y7
-	VMOVUPS     (BX), Y8
-	VSUBPS      Y6, Y8, Y9
-	VMOVUPS     Y6, Y6
-	VFMADD231PS Y1, Y9, Y6
-	VMULPS      Y8, Y8, Y8
-	VSUBPS      Y7, Y8, Y8
-	VMOVUPS     Y7, Y7
-	VFMADD231PS Y2, Y8, Y7
-	VMULPS      Y0, Y6, Y8
-	VSQRTPS     Y7, Y9
-	VADDPS      Y3, Y9, Y9
-	VDIVPS      Y9, Y8, Y8
-	VMULPS      Y4, Y5, Y5
-	VSUBPS      Y8, Y5, Y5
-	VMOVUPS     Y5, (AX)
-	VMOVUPS     Y6, (CX)
-	VMOVUPS     Y7, (DX)
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000020, DX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x08, SI
-	JGE         loop25
-
-done26:
-	ADDQ        $0x08, SI
-	TESTQ       SI, SI
-	JZ          end27
-	LEAQ        masks8AVX2<>+0(SB), DI
-	MOVQ        $0x00000008, R8
-	SUBQ        SI, R8
-	VMOVDQU     (DI)(R8*4), Y5
-	VMASKMOVPS  (AX), Y5, Y6
-	VMASKMOVPS  (CX), Y5, Y7
-	VMASKMOVPS  (DX), Y5, Y8
-	VMASKMOVPS  (BX), Y5, Y9
-	VSUBPS      Y7, Y9, Y10
-	VMOVUPS     Y7, Y7
-	VFMADD231PS Y1, Y10, Y7
-	VMULPS      Y9, Y9, Y1
-	VSUBPS      Y8, Y1, Y1
-	VMOVUPS     Y8, Y8
-	VFMADD231PS Y2, Y1, Y8
-	VMULPS      Y0, Y7, Y0
-	VSQRTPS     Y8, Y1
-	VADDPS      Y3, Y1, Y1
-	VDIVPS      Y1, Y0, Y0
-	VMULPS      Y4, Y6, Y1
-	VSUBPS      Y0, Y1, Y0
-	VMASKMOVPS  Y0, Y5, (AX)
-	VMASKMOVPS  Y7, Y5, (CX)
-	VMASKMOVPS  Y8, Y5, (DX)
-
-end27:
+end6:
 	VZEROUPPER
 	RET

@@ -5,22 +5,7 @@
 package optim
 
 //go:noescape
-func sgdAVX512(w *float32, grad *float32, n int, rate float32)
-
-//go:noescape
-func momentumAVX512(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
-
-//go:noescape
-func nesterovAVX512(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
-
-//go:noescape
 func rmspropAVX512(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 
 //go:noescape
-func rmspropMomentumAVX512(w *float32, m *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32, momentum float32)
-
-//go:noescape
 func adamAVX512(w *float32, m *float32, v *float32, grad *float32, n int, alpha float32, weight1 float32, weight2 float32, eps float32)
-
-//go:noescape
-func adamwAVX512(w *float32, m *float32, v *float32, grad *float32, n int, alpha float32, weight1 float32, weight2 float32, eps float32, keep float32)

@@ -2,245 +2,6 @@
 
 //go:build !noasm
 
-// func sgdAVX512(w *float32, grad *float32, n int, rate float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·sgdAVX512(SB), $0-28
-	MOVQ         w+0(FP), AX
-	MOVQ         grad+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS rate+24(FP), Z0
-	SUBQ         $0x40, DX
-	JLT          done2
-
-loop1:
-	VMOVUPS      (AX), Z1
-	VMOVUPS      (CX), Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, (AX)
-	VMOVUPS      64(AX), Z1
-	VMOVUPS      64(CX), Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      128(AX), Z1
-	VMOVUPS      128(CX), Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, 128(AX)
-	VMOVUPS      192(AX), Z1
-	VMOVUPS      192(CX), Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, 192(AX)
-	ADDQ         $0x00000100, AX
-	ADDQ         $0x00000100, CX
-	SUBQ         $0x40, DX
-	JGE          loop1
-
-done2:
-	ADDQ $0x40, DX
-	SUBQ $0x10, DX
-	JLT  done4
-
-loop3:
-	VMOVUPS      (AX), Z1
-	VMOVUPS      (CX), Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, (AX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	SUBQ         $0x10, DX
-	JGE          loop3
-
-done4:
-	ADDQ         $0x10, DX
-	TESTQ        DX, DX
-	JZ           end5
-	MOVQ         $-1, BX
-	BZHIQ        DX, BX, BX
-	KMOVW        BX, K1
-	VMOVUPS.Z    (AX), K1, Z1
-	VMOVUPS.Z    (CX), K1, Z2
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, K1, (AX)
-
-end5:
-	VZEROUPPER
-	RET
-
-// func momentumAVX512(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·momentumAVX512(SB), $0-40
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         grad+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS rate+32(FP), Z0
-	VBROADCASTSS momentum+36(FP), Z1
-	SUBQ         $0x20, BX
-	JLT          done7
-
-loop6:
-	VMOVUPS      (AX), Z2
-	VMOVUPS      (CX), Z3
-	VMOVUPS      (DX), Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, (AX)
-	VMOVUPS      Z3, (CX)
-	VMOVUPS      64(AX), Z2
-	VMOVUPS      64(CX), Z3
-	VMOVUPS      64(DX), Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, 64(AX)
-	VMOVUPS      Z3, 64(CX)
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x20, BX
-	JGE          loop6
-
-done7:
-	ADDQ $0x20, BX
-	SUBQ $0x10, BX
-	JLT  done9
-
-loop8:
-	VMOVUPS      (AX), Z2
-	VMOVUPS      (CX), Z3
-	VMOVUPS      (DX), Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, (AX)
-	VMOVUPS      Z3, (CX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop8
-
-done9:
-	ADDQ         $0x10, BX
-	TESTQ        BX, BX
-	JZ           end10
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX), K1, Z2
-	VMOVUPS.Z    (CX), K1, Z3
-	VMOVUPS.Z    (DX), K1, Z4
-	VMULPS       Z1, Z3, Z1
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z4, Z1
-	VADDPS       Z1, Z2, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS      Z1, K1, (CX)
-
-end10:
-	VZEROUPPER
-	RET
-
-// func nesterovAVX512(w *float32, m *float32, grad *float32, n int, rate float32, momentum float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·nesterovAVX512(SB), $0-40
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         grad+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS rate+32(FP), Z0
-	VBROADCASTSS momentum+36(FP), Z1
-	SUBQ         $0x20, BX
-	JLT          done12
-
-loop11:
-	VMOVUPS      (AX), Z2
-	VMOVUPS      (CX), Z3
-	VMOVUPS      (DX), Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VMULPS       Z1, Z3, Z5
-	VMOVUPS      Z5, Z5
-	VFNMADD231PS Z0, Z4, Z5
-	VADDPS       Z5, Z2, Z2
-	VMOVUPS      Z2, (AX)
-	VMOVUPS      Z3, (CX)
-	VMOVUPS      64(AX), Z2
-	VMOVUPS      64(CX), Z3
-	VMOVUPS      64(DX), Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VMULPS       Z1, Z3, Z5
-	VMOVUPS      Z5, Z5
-	VFNMADD231PS Z0, Z4, Z5
-	VADDPS       Z5, Z2, Z2
-	VMOVUPS      Z2, 64(AX)
-	VMOVUPS      Z3, 64(CX)
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x20, BX
-	JGE          loop11
-
-done12:
-	ADDQ $0x20, BX
-	SUBQ $0x10, BX
-	JLT  done14
-
-loop13:
-	VMOVUPS      (AX), Z2
-	VMOVUPS      (CX), Z3
-	VMOVUPS      (DX), Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VMULPS       Z1, Z3, Z5
-	VMOVUPS      Z5, Z5
-	VFNMADD231PS Z0, Z4, Z5
-	VADDPS       Z5, Z2, Z2
-	VMOVUPS      Z2, (AX)
-	VMOVUPS      Z3, (CX)
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x10, BX
-	JGE          loop13
-
-done14:
-	ADDQ         $0x10, BX
-	TESTQ        BX, BX
-	JZ           end15
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX), K1, Z2
-	VMOVUPS.Z    (CX), K1, Z3
-	VMOVUPS.Z    (DX), K1, Z4
-	VMULPS       Z1, Z3, Z3
-	VMOVUPS      Z3, Z3
-	VFNMADD231PS Z0, Z4, Z3
-	VMULPS       Z1, Z3, Z1
-	VMOVUPS      Z1, Z1
-	VFNMADD231PS Z0, Z4, Z1
-	VADDPS       Z1, Z2, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS      Z3, K1, (CX)
-
-end15:
-	VZEROUPPER
-	RET
-
 // func rmspropAVX512(w *float32, v *float32, grad *float32, n int, rate float32, keep float32, weight float32, eps float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·rmspropAVX512(SB), $0-48
@@ -253,9 +14,9 @@ TEXT ·rmspropAVX512(SB), $0-48
 	VBROADCASTSS weight+40(FP), Z2
 	VBROADCASTSS eps+44(FP), Z3
 	SUBQ         $0x10, BX
-	JLT          done17
+	JLT          done2
 
-loop16:
+loop1:
 	VMOVUPS     (AX), Z4
 	VMOVUPS     (CX), Z5
 	VMOVUPS     (DX), Z6
@@ -274,12 +35,12 @@ loop16:
 	ADDQ        $0x00000040, CX
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x10, BX
-	JGE         loop16
+	JGE         loop1
 
-done17:
+done2:
 	ADDQ        $0x10, BX
 	TESTQ       BX, BX
-	JZ          end18
+	JZ          end3
 	MOVQ        $-1, SI
 	BZHIQ       BX, SI, SI
 	KMOVW       SI, K1
@@ -298,78 +59,7 @@ done17:
 	VMOVUPS     Z0, K1, (AX)
 	VMOVUPS     Z2, K1, (CX)
 
-end18:
-	VZEROUPPER
-	RET
-
-// func rmspropMomentumAVX512(w *float32, m *float32, v *float32, grad *float32, n int, rate float32, weight float32, eps float32, momentum float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rmspropMomentumAVX512(SB), $0-56
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         v+16(FP), DX
-	MOVQ         grad+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS rate+40(FP), Z0
-	VBROADCASTSS weight+44(FP), Z1
-	VBROADCASTSS eps+48(FP), Z2
-	VBROADCASTSS momentum+52(FP), Z3
-	SUBQ         $0x10, SI
-	JLT          done20
-
-loop19:
-	VMOVUPS     (AX), Z4
-	VMOVUPS     (CX), Z5
-	VMOVUPS     (DX), Z6
-	VMOVUPS     (BX), Z7
-	VMULPS      Z7, Z7, Z8
-	VSUBPS      Z6, Z8, Z8
-	VMOVUPS     Z6, Z6
-	VFMADD231PS Z1, Z8, Z6
-	VMULPS      Z0, Z7, Z7
-	VADDPS      Z2, Z6, Z8
-	VSQRTPS     Z8, Z8
-	VDIVPS      Z8, Z7, Z7
-	VMOVUPS     Z7, Z7
-	VFMADD231PS Z3, Z5, Z7
-	VSUBPS      Z7, Z4, Z4
-	VMOVUPS     Z4, (AX)
-	VMOVUPS     Z7, (CX)
-	VMOVUPS     Z6, (DX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, DX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x10, SI
-	JGE         loop19
-
-done20:
-	ADDQ        $0x10, SI
-	TESTQ       SI, SI
-	JZ          end21
-	MOVQ        $-1, DI
-	BZHIQ       SI, DI, DI
-	KMOVW       DI, K1
-	VMOVUPS.Z   (AX), K1, Z4
-	VMOVUPS.Z   (CX), K1, Z5
-	VMOVUPS.Z   (DX), K1, Z6
-	VMOVUPS.Z   (BX), K1, Z7
-	VMULPS      Z7, Z7, Z8
-	VSUBPS      Z6, Z8, Z8
-	VMOVUPS     Z6, Z6
-	VFMADD231PS Z1, Z8, Z6
-	VMULPS      Z0, Z7, Z0
-	VADDPS      Z2, Z6, Z1
-	VSQRTPS     Z1, Z1
-	VDIVPS      Z1, Z0, Z0
-	VMOVUPS     Z0, Z0
-	VFMADD231PS Z3, Z5, Z0
-	VSUBPS      Z0, Z4, Z1
-	VMOVUPS     Z1, K1, (AX)
-	VMOVUPS     Z0, K1, (CX)
-	VMOVUPS     Z6, K1, (DX)
-
-end21:
+end3:
 	VZEROUPPER
 	RET
 
@@ -386,9 +76,9 @@ TEXT ·adamAVX512(SB), $0-56
 	VBROADCASTSS weight2+48(FP), Z2
 	VBROADCASTSS eps+52(FP), Z3
 	SUBQ         $0x10, SI
-	JLT          done23
+	JLT          done5
 
-loop22:
+loop4:
 	VMOVUPS     (AX), Z4
 	VMOVUPS     (CX), Z5
 	VMOVUPS     (DX), Z6
@@ -413,12 +103,12 @@ loop22:
 	ADDQ        $0x00000040, DX
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x10, SI
-	JGE         loop22
+	JGE         loop4
 
-done23:
+done5:
 	ADDQ        $0x10, SI
 	TESTQ       SI, SI
-	JZ          end24
+	JZ          end6
 	MOVQ        $-1, DI
 	BZHIQ       SI, DI, DI
 	KMOVW       DI, K1
@@ -442,82 +132,6 @@ done23:
 	VMOVUPS     Z5, K1, (CX)
 	VMOVUPS     Z6, K1, (DX)
 
-end24:
-	VZEROUPPER
-	RET
-
-// func adamwAVX512(w *float32, m *float32, v *float32, grad *float32, n int, alpha float32, weight1 float32, weight2 float32, eps float32, keep float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·adamwAVX512(SB), $0-60
-	MOVQ         w+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         v+16(FP), DX
-	MOVQ         grad+24(FP), BX
-	MOVQ         n+32(FP), SI
-	VBROADCASTSS alpha+40(FP), Z0
-	VBROADCASTSS weight1+44(FP), Z1
-	VBROADCASTSS weight2+48(FP), Z2
-	VBROADCASTSS eps+52(FP), Z3
-	VBROADCASTSS keep+56(FP), Z4
-	SUBQ         $0x10, SI
-	JLT          done26
-
-loop25:
-	VMOVUPS     (AX), Z5
-	VMOVUPS     (CX), Z6
-	VMOVUPS     (DX), Z7
-	VMOVUPS     (BX), Z8
-	VSUBPS      Z6, Z8, Z9
-	VMOVUPS     Z6, Z6
-	VFMADD231PS Z1, Z9, Z6
-	VMULPS      Z8, Z8, Z8
-	VSUBPS      Z7, Z8, Z8
-	VMOVUPS     Z7, Z7
-	VFMADD231PS Z2, Z8, Z7
-	VMULPS      Z0, Z6, Z8
-	VSQRTPS     Z7, Z9
-	VADDPS      Z3, Z9, Z9
-	VDIVPS      Z9, Z8, Z8
-	VMULPS      Z4, Z5, Z5
-	VSUBPS      Z8, Z5, Z5
-	VMOVUPS     Z5, (AX)
-	VMOVUPS     Z6, (CX)
-	VMOVUPS     Z7, (DX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, DX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x10, SI
-	JGE         loop25
-
-done26:
-	ADDQ        $0x10, SI
-	TESTQ       SI, SI
-	JZ          end27
-	MOVQ        $-1, DI
-	BZHIQ       SI, DI, DI
-	KMOVW       DI, K1
-	VMOVUPS.Z   (AX), K1, Z5
-	VMOVUPS.Z   (CX), K1, Z6
-	VMOVUPS.Z   (DX), K1, Z7
-	VMOVUPS.Z   (BX), K1, Z8
-	VSUBPS      Z6, Z8, Z9
-	VMOVUPS     Z6, Z6
-	VFMADD231PS Z1, Z9, Z6
-	VMULPS      Z8, Z8, Z1
-	VSUBPS      Z7, Z1, Z1
-	VMOVUPS     Z7, Z7
-	VFMADD231PS Z2, Z1, Z7
-	VMULPS      Z0, Z6, Z0
-	VSQRTPS     Z7, Z1
-	VADDPS      Z3, Z1, Z1
-	VDIVPS      Z1, Z0, Z0
-	VMULPS      Z4, Z5, Z1
-	VSUBPS      Z0, Z1, Z0
-	VMOVUPS     Z0, K1, (AX)
-	VMOVUPS     Z6, K1, (CX)
-	VMOVUPS     Z7, K1, (DX)
-
-end27:
+end6:
 	VZEROUPPER
 	RET

@@ -20,7 +20,7 @@ func forEachLevel(t *testing.T, f func(t *testing.T, k *Kernels)) {
 }
 
 const (
-	rate, mom, eps, w1, w2, keep = 0.01, 0.9, 1e-7, 0.1, 0.001, 0.9996
+	rate, eps, w1, w2 = 0.01, 1e-7, 0.1, 0.001
 )
 
 // steps run each optimizer once, and once in float64 for one element.
@@ -29,35 +29,15 @@ var steps = []struct {
 	run  func(k *Kernels, w, m, v, g []float32)
 	want func(w, m, v, g float64) (float64, float64, float64)
 }{
-	{"SGD", func(k *Kernels, w, m, v, g []float32) { k.SGD(w, g, rate) },
-		func(w, m, v, g float64) (float64, float64, float64) { return w - rate*g, m, v }},
-	{"Momentum", func(k *Kernels, w, m, v, g []float32) { k.Momentum(w, m, g, rate, mom) },
-		func(w, m, v, g float64) (float64, float64, float64) { m = mom*m - rate*g; return w + m, m, v }},
-	{"Nesterov", func(k *Kernels, w, m, v, g []float32) { k.Nesterov(w, m, g, rate, mom) },
-		func(w, m, v, g float64) (float64, float64, float64) {
-			m = mom*m - rate*g
-			return w + mom*m - rate*g, m, v
-		}},
 	{"RMSprop", func(k *Kernels, w, m, v, g []float32) { k.RMSprop(w, v, g, rate, 1-w1, w1, eps) },
 		func(w, m, v, g float64) (float64, float64, float64) {
 			v = 0.9*v + w1*g*g
 			return w - rate*g/math.Sqrt(v+eps), m, v
 		}},
-	{"RMSpropMomentum", func(k *Kernels, w, m, v, g []float32) { k.RMSpropMomentum(w, m, v, g, rate, w1, eps, mom) },
-		func(w, m, v, g float64) (float64, float64, float64) {
-			v = 0.9*v + w1*g*g
-			m = mom*m + rate*g/math.Sqrt(v+eps)
-			return w - m, m, v
-		}},
 	{"Adam", func(k *Kernels, w, m, v, g []float32) { k.Adam(w, m, v, g, rate, w1, w2, eps) },
 		func(w, m, v, g float64) (float64, float64, float64) {
 			m, v = 0.9*m+w1*g, 0.999*v+w2*g*g
 			return w - rate*m/(math.Sqrt(v)+eps), m, v
-		}},
-	{"AdamW", func(k *Kernels, w, m, v, g []float32) { k.AdamW(w, m, v, g, rate, w1, w2, eps, keep) },
-		func(w, m, v, g float64) (float64, float64, float64) {
-			m, v = 0.9*m+w1*g, 0.999*v+w2*g*g
-			return w*keep - rate*m/(math.Sqrt(v)+eps), m, v
 		}},
 }
 
@@ -100,15 +80,6 @@ func TestSteps(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestAdamAlpha(t *testing.T) {
-	if got, want := AdamAlpha(0.001, 0.9, 0.999, 1), float32(0.001*math.Sqrt(0.001)/0.1); math.Abs(float64(got/want)-1) > 1e-6 {
-		t.Errorf("alpha of the first step is %v, want %v", got, want)
-	}
-	if got := AdamAlpha(0.001, 0.9, 0.999, 1e6); got != 0.001 {
-		t.Errorf("alpha of the millionth step is %v", got)
-	}
 }
 
 func TestShortArgumentsPanic(t *testing.T) {

@@ -11,34 +11,10 @@ import (
 func portable() *Kernels {
 	return &Kernels{
 		Level: isa.Portable,
-		SGD: func(w, g []float32, rate float32) {
-			for i := range w {
-				w[i] -= float32(rate * g[i])
-			}
-		},
-		Momentum: func(w, m, g []float32, rate, momentum float32) {
-			for i := range w {
-				m[i] = velocity(m[i], g[i], rate, momentum)
-				w[i] += m[i]
-			}
-		},
-		Nesterov: func(w, m, g []float32, rate, momentum float32) {
-			for i := range w {
-				m[i] = velocity(m[i], g[i], rate, momentum)
-				w[i] += velocity(m[i], g[i], rate, momentum)
-			}
-		},
 		RMSprop: func(w, v, g []float32, rate, keep, weight, eps float32) {
 			for i := range w {
 				v[i] = float32(v[i]*keep) + float32(float32(g[i]*g[i])*weight)
 				w[i] -= rate * g[i] / sqrt(v[i]+eps)
-			}
-		},
-		RMSpropMomentum: func(w, m, v, g []float32, rate, weight, eps, momentum float32) {
-			for i := range w {
-				v[i] = average(v[i], g[i]*g[i], weight)
-				m[i] = float32(momentum*m[i]) + rate*g[i]/sqrt(v[i]+eps)
-				w[i] -= m[i]
 			}
 		},
 		Adam: func(w, m, v, g []float32, alpha, weight1, weight2, eps float32) {
@@ -46,16 +22,7 @@ func portable() *Kernels {
 				w[i] -= adamStep(&m[i], &v[i], g[i], alpha, weight1, weight2, eps)
 			}
 		},
-		AdamW: func(w, m, v, g []float32, alpha, weight1, weight2, eps, keep float32) {
-			for i := range w {
-				w[i] = float32(w[i]*keep) - adamStep(&m[i], &v[i], g[i], alpha, weight1, weight2, eps)
-			}
-		},
 	}
-}
-
-func velocity(m, g, rate, momentum float32) float32 {
-	return float32(momentum*m) - float32(rate*g)
 }
 
 // average moves avg towards x.

@@ -8,7 +8,4 @@ package philox
 func fillAVX512(dst *uint32, key *[2]uint32, counter *[4]uint32, blocks int)
 
 //go:noescape
-func maskAVX512(dst *float32, key *[2]uint32, counter *[4]uint32, blocks int, threshold uint32, scale float32)
-
-//go:noescape
 func uniformAVX512(dst *float32, key *[2]uint32, counter *[4]uint32, blocks int)

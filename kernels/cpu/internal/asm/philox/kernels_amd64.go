@@ -11,34 +11,20 @@ const chunk = 1 << 14
 func forLevel(level isa.Level) *Kernels {
 	switch {
 	case level >= isa.AVX512:
-		return kernels(isa.AVX512, fillRangeAVX512, maskRangeAVX512, uniformRangeAVX512)
+		return kernels(isa.AVX512, fillRangeAVX512, uniformRangeAVX512)
 	case level >= isa.AVX2:
-		return kernels(isa.AVX2, fillRangeAVX2, maskRangeAVX2, uniformRangeAVX2)
+		return kernels(isa.AVX2, fillRangeAVX2, uniformRangeAVX2)
 	}
 	return portable()
 }
 
-func kernels(level isa.Level, fill func([]uint32, Key, Counter), mask func([]float32, Key, Counter, uint32, float32), uniform func([]float32, Key, Counter)) *Kernels {
+func kernels(level isa.Level, fill func([]uint32, Key, Counter), uniform func([]float32, Key, Counter)) *Kernels {
 	return &Kernels{
 		Level: level,
 		Fill: func(dst []uint32, key Key, c Counter) {
 			for len(dst) > 0 {
 				n := min(len(dst), chunk)
 				fill(dst[:n], key, c)
-				dst = dst[n:]
-				c[0] += chunk / 4
-			}
-		},
-		Mask: func(dst []float32, key Key, c Counter, threshold uint64, scale float32) {
-			if threshold > 1<<32-1 {
-				for i := range dst {
-					dst[i] = scale
-				}
-				return
-			}
-			for len(dst) > 0 {
-				n := min(len(dst), chunk)
-				mask(dst[:n], key, c, uint32(threshold), scale)
 				dst = dst[n:]
 				c[0] += chunk / 4
 			}
@@ -73,21 +59,6 @@ func fillRangeAVX2(dst []uint32, key Key, c Counter) {
 }
 
 //go:noinline
-func maskRangeAVX2(dst []float32, key Key, c Counter, threshold uint32, scale float32) {
-	const block = 32 // elements of 8 counters
-	if n := len(dst) / block; n > 0 {
-		maskAVX2(&dst[0], (*[2]uint32)(&key), (*[4]uint32)(&c), n, threshold, scale)
-		c[0] += uint32(n * 8)
-		dst = dst[n*block:]
-	}
-	if len(dst) > 0 {
-		var rest [block]float32
-		maskAVX2(&rest[0], (*[2]uint32)(&key), (*[4]uint32)(&c), 1, threshold, scale)
-		copy(dst, rest[:])
-	}
-}
-
-//go:noinline
 func uniformRangeAVX2(dst []float32, key Key, c Counter) {
 	const block = 32 // elements of 8 counters
 	if n := len(dst) / block; n > 0 {
@@ -113,21 +84,6 @@ func fillRangeAVX512(dst []uint32, key Key, c Counter) {
 	if len(dst) > 0 {
 		var rest [block]uint32
 		fillAVX512(&rest[0], (*[2]uint32)(&key), (*[4]uint32)(&c), 1)
-		copy(dst, rest[:])
-	}
-}
-
-//go:noinline
-func maskRangeAVX512(dst []float32, key Key, c Counter, threshold uint32, scale float32) {
-	const block = 64 // elements of 16 counters
-	if n := len(dst) / block; n > 0 {
-		maskAVX512(&dst[0], (*[2]uint32)(&key), (*[4]uint32)(&c), n, threshold, scale)
-		c[0] += uint32(n * 16)
-		dst = dst[n*block:]
-	}
-	if len(dst) > 0 {
-		var rest [block]float32
-		maskAVX512(&rest[0], (*[2]uint32)(&key), (*[4]uint32)(&c), 1, threshold, scale)
 		copy(dst, rest[:])
 	}
 }

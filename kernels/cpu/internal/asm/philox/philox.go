@@ -22,11 +22,6 @@ type Kernels struct {
 	// Fill writes the words.
 	Fill func(dst []uint32, key Key, c Counter)
 
-	// Mask writes scale where the word is less than threshold and zero
-	// elsewhere: with threshold = keep * 2^32, 1 << 32 included, elements are
-	// kept with probability keep.
-	Mask func(dst []float32, key Key, c Counter, threshold uint64, scale float32)
-
 	// Uniform writes multiples of 2^-24 in [0, 1).
 	Uniform func(dst []float32, key Key, c Counter)
 }
@@ -54,14 +49,6 @@ func portable() *Kernels {
 		Level: isa.Portable,
 		Fill: func(dst []uint32, key Key, c Counter) {
 			each(dst, key, c, func(u uint32) uint32 { return u })
-		},
-		Mask: func(dst []float32, key Key, c Counter, threshold uint64, scale float32) {
-			each(dst, key, c, func(u uint32) float32 {
-				if uint64(u) < threshold {
-					return scale
-				}
-				return 0
-			})
 		},
 		Uniform: func(dst []float32, key Key, c Counter) {
 			each(dst, key, c, func(u uint32) float32 { return float32(u>>8) * 0x1p-24 })

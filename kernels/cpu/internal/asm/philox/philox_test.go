@@ -54,16 +54,11 @@ func TestRanges(t *testing.T) {
 		for _, n := range []int{0, 1, 3, 4, 5, 31, 32, 33, 63, 64, 65, 127, 128, 500, 40001} {
 			key := Key{rng.Uint32(), rng.Uint32()}
 			c := Counter{-uint32(rng.IntN(20)), rng.Uint32(), rng.Uint32(), rng.Uint32()}
-			threshold := uint64(rng.Uint32())
-			if n%2 == 0 {
-				threshold = 1 << 32
-			}
-			words, mask, uniform := make([]uint32, n+1), make([]float32, n+1), make([]float32, n+1)
-			words[n], mask[n], uniform[n] = 99, 99, 99
+			words, uniform := make([]uint32, n+1), make([]float32, n+1)
+			words[n], uniform[n] = 99, 99
 			k.Fill(words[:n], key, c)
-			k.Mask(mask[:n], key, c, threshold, 1.25)
 			k.Uniform(uniform[:n], key, c)
-			if words[n] != 99 || mask[n] != 99 || uniform[n] != 99 {
+			if words[n] != 99 || uniform[n] != 99 {
 				t.Fatalf("a range of %d writes beyond its end", n)
 			}
 			var block [4]uint32
@@ -72,37 +67,35 @@ func TestRanges(t *testing.T) {
 					block = Block(key, Counter{c[0] + uint32(i/4), c[1], c[2], c[3]})
 				}
 				u := block[i%4]
-				wantMask := float32(0)
-				if uint64(u) < threshold {
-					wantMask = 1.25
-				}
-				if words[i] != u || mask[i] != wantMask || uniform[i] != float32(u>>8)/(1<<24) {
-					t.Fatalf("element %d of %d is %#x, %v, %v, want %#x", i, n, words[i], mask[i], uniform[i], u)
+				if words[i] != u || uniform[i] != float32(u>>8)/(1<<24) {
+					t.Fatalf("element %d of %d is %#x, %v, want %#x", i, n, words[i], uniform[i], u)
 				}
 			}
 		}
 	})
 }
 
-func TestMaskKeepsItsShare(t *testing.T) {
+func TestUniform(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		const n, keep = 200000, 0.8
-		mask := make([]float32, n)
-		k.Mask(mask, Key{1, 2}, Counter{}, uint64(math.Round(0x1p32*keep)), 1)
+		uniform := make([]float32, n)
+		k.Uniform(uniform, Key{1, 2}, Counter{})
 		kept := 0.0
-		for _, v := range mask {
-			kept += float64(v)
+		for _, v := range uniform {
+			if v < keep {
+				kept++
+			}
 		}
 		if sigma := math.Sqrt(n * keep * (1 - keep)); math.Abs(kept-n*keep) > 4*sigma {
-			t.Errorf("%v of %v elements kept", kept, n)
+			t.Errorf("%v of %v elements below %v", kept, n, keep)
 		}
 	})
 }
 
 func TestNoAllocations(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
-		mask := make([]float32, 1001)
-		if n := testing.AllocsPerRun(10, func() { k.Mask(mask, Key{}, Counter{}, 1<<31, 2) }); n != 0 {
+		uniform := make([]float32, 1001)
+		if n := testing.AllocsPerRun(10, func() { k.Uniform(uniform, Key{}, Counter{}) }); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
 	})
