@@ -381,9 +381,16 @@ func (l *lowering) emitNode(u *unit) error {
 	if k := nativeNode(n); k != nil {
 		in.name = k.name
 	}
-	for _, a := range n.Args {
+	for i, a := range n.Args {
 		in.types = append(in.types, l.f.Types[a].String())
-		in.bytes += l.bytesOf(a)
+		bytes := l.bytesOf(a)
+		switch n.Op {
+		case graph.OpGather, graph.OpSlice, graph.OpDynamicSlice:
+			if i == 0 { // no more is read than what is taken
+				bytes = min(bytes, l.bytesOf(n.Out))
+			}
+		}
+		in.bytes += bytes
 	}
 	for k := range n.NumOut {
 		v := n.Out + graph.ValueID(k)

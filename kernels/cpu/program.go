@@ -291,21 +291,33 @@ func (x *execution) align() {
 	}
 }
 
-// measured is step with the time of each instruction; threads meet after each.
+// measured is step with the time of each instruction. Threads meet after each that
+// they share, and before it where the first one has been busy alone: what they wait
+// for there is no part of it.
 func (x *execution) measured(tid, threads int) {
-	p := x.program
+	p, team := x.program, x.program.backend.team
+	alone := false
 	for i := range p.code {
 		in := &p.code[i]
-		start := time.Now()
 		if in.fixed > 0 && x.made[in.fixed-1] {
 			continue
 		}
-		if !in.first {
-			in.run(x, tid, threads)
-		} else if tid == 0 {
+		if in.first {
+			if alone = true; tid != 0 {
+				continue
+			}
+			start := time.Now()
 			in.run(x, 0, 1)
+			x.nanos[i] += int64(time.Since(start))
+			continue
 		}
-		p.backend.team.barrier(threads)
+		if alone {
+			team.barrier(threads)
+			alone = false
+		}
+		start := time.Now()
+		in.run(x, tid, threads)
+		team.barrier(threads)
 		if tid == 0 {
 			x.nanos[i] += int64(time.Since(start))
 		}
@@ -313,6 +325,7 @@ func (x *execution) measured(tid, threads int) {
 	if tid == 0 {
 		x.calls++
 	}
+	team.barrier(threads)
 }
 
 type session struct {
