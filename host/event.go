@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"time"
-
-	"github.com/hone-ml/hone/kernels"
 )
 
 // Event is one step of a run's progress, also one line of --json output. Fields
@@ -127,7 +125,7 @@ type Result struct {
 	Seed              uint64            `json:"seed"`
 	Stopped           string            `json:"stopped,omitempty"` // as StopEvent.Reason
 	// Profile is the time by instruction of all steps, with TrainOptions.Profile.
-	Profile []kernels.OpTime `json:"-"`
+	Profile []StepTimes `json:"-"`
 }
 
 // EventName returns result.

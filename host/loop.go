@@ -197,15 +197,17 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 	if werr := r.saver.settle(r); err == nil {
 		err = werr
 	}
+	for _, t := range r.trainer.Profile() {
+		res.Profile = append(res.Profile, StepTimes(t))
+	}
 	switch {
 	case err == nil:
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		r.emit(StopEvent{Reason: "interrupted", Epoch: r.state.Epoch + 1, Detail: fmt.Sprintf("after %d steps", r.state.Step)})
-		res.Stopped = "interrupted"
-		if err := r.ensureSaved(ctx); err != nil {
-			return res, err
+	case interrupts(err):
+		err := r.interrupted(r.state.Epoch + 1)
+		if serr := r.ensureSaved(ctx); serr != nil {
+			return res, serr
 		}
-		return res, fmt.Errorf("%w: %s holds the run; go on with --resume %s", ErrInterrupted, r.last, r.last)
+		return res, err
 	case errors.Is(err, ErrNotFinite):
 		res.Stopped = "not_finite"
 		good := r.saver.durable
@@ -238,11 +240,11 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 		res.Checkpoint = r.saver.durable.path
 		return res, err
 	}
-	for _, name := range sortedKeys(r.trainer.Profile()) {
-		res.Profile = append(res.Profile, r.trainer.Profile()[name]...)
-	}
 	if r.test != nil {
 		s, err := r.trainer.Evaluate(ctx, r.test)
+		if interrupts(err) {
+			return res, r.interrupted(r.state.Epoch)
+		}
 		if err != nil {
 			return res, err
 		}
@@ -250,6 +252,17 @@ func (r *run) finish(ctx context.Context, err error) (*Result, error) {
 		r.warnOnce(approximate(s, "test"))
 	}
 	return res, nil
+}
+
+func interrupts(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// interrupted tells of the end of a run before its time.
+func (r *run) interrupted(epoch int) error {
+	r.emit(StopEvent{Reason: "interrupted", Epoch: epoch, Detail: fmt.Sprintf("after %d steps", r.state.Step)})
+	r.result.Stopped = "interrupted"
+	return fmt.Errorf("%w: %s holds the run; go on with --resume %s", ErrInterrupted, r.last, r.last)
 }
 
 // ensureSaved returns when the last checkpoint holds this very state: it writes

@@ -11,11 +11,18 @@ import (
 	"github.com/hone-ml/hone/kernels"
 )
 
-// WriteProfile writes the time that steps took: by layer, by op, and by every
-// instruction in the order in which they run.
-func WriteProfile(w io.Writer, times []kernels.OpTime) error {
+// StepTimes is what all steps of one kind and number of examples took.
+type StepTimes struct {
+	What  string // step, evaluation or parameters of evaluation
+	Batch int64
+	Ops   []kernels.OpTime // by instruction, in the order in which they run
+}
+
+// WriteProfile writes the time that steps took: by layer and by op over all of
+// them, and for each kind of step by every instruction in the order in which they run.
+func WriteProfile(w io.Writer, steps []StepTimes) error {
 	p := &profileText{w: w}
-	p.all(times)
+	p.all(steps)
 	return p.err
 }
 
@@ -59,7 +66,11 @@ func byLayer(times []kernels.OpTime) map[string]layerTime {
 	return out
 }
 
-func (p *profileText) all(times []kernels.OpTime) {
+func (p *profileText) all(steps []StepTimes) {
+	var times []kernels.OpTime
+	for _, s := range steps {
+		times = append(times, s.Ops...)
+	}
 	total := int64(0)
 	ops := map[string]int64{}
 	for _, t := range times {
@@ -79,10 +90,16 @@ func (p *profileText) all(times []kernels.OpTime) {
 	for _, name := range descending(ops, func(n int64) int64 { return n }) {
 		p.printf("%6.2f%%  %10.3f  %s\n", share(ops[name]), ms(ops[name]), name)
 	}
-	p.printf("\nin the order of the step\n%10s  %8s  %8s  %8s\n", "ms", "calls", "GFLOP/s", "GB/s")
-	for _, t := range times {
-		s := float64(max(t.Nanos, 1)) / 1e9
-		p.printf("%10.3f  %8d  %8.2f  %8.2f  %s  %s\n", ms(t.Nanos), t.Calls, float64(t.FLOPs)*float64(t.Calls)/s/1e9, float64(t.Bytes)*float64(t.Calls)/s/1e9, t.Name, t.Scope)
+	for _, step := range steps {
+		sum := int64(0)
+		for _, t := range step.Ops {
+			sum += t.Nanos
+		}
+		p.printf("\n%s of %d examples, in order: %d of %.3f ms each\n%10s  %8s  %8s\n", step.What, step.Batch, step.Ops[0].Calls, ms(sum)/float64(step.Ops[0].Calls), "ms", "GFLOP/s", "GB/s")
+		for _, t := range step.Ops {
+			s := float64(max(t.Nanos, 1)) / 1e9
+			p.printf("%10.3f  %8.2f  %8.2f  %s  %s\n", ms(t.Nanos), float64(t.FLOPs)*float64(t.Calls)/s/1e9, float64(t.Bytes)*float64(t.Calls)/s/1e9, t.Name, t.Scope)
+		}
 	}
 }
 

@@ -171,6 +171,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"train", bad}, 2, "bad.hone.hcl"},
 		{[]string{"train", filepath.Join(dir, "absent")}, 2, "no such file"},
 		{[]string{"train", filepath.Join("..", "..", "examples", "digits"), "--profile", filepath.Join(dir, "absent", "p")}, 2, "no folder"},
+		{[]string{"train", filepath.Join("..", "..", "examples", "digits"), "--profile", dir}, 2, "it is a folder"},
 		{[]string{"eval", filepath.Join(dir, "absent.hone")}, 1, "absent.hone"},
 		{[]string{"fmt", "--check", ugly}, 3, "not formatted"},
 		{[]string{"predict", "x.hone", "--input", "y.csv", "--output", "z.pdf"}, 2, ".jsonl"},

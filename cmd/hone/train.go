@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
@@ -86,25 +85,26 @@ func (c *trainCmd) Run(a *app) error {
 	if err != nil {
 		return a.tell(c.JSON, nil, err)
 	}
-	if dir := filepath.Dir(c.Profile); c.Profile != "" {
+	if c.Profile != "" {
 		// Said before the training, not after.
-		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-			return a.tell(c.JSON, nil, usageError{fmt.Errorf("--profile %s: there is no folder %s", c.Profile, dir)})
+		if err := canWrite(c.Profile); err != nil {
+			return a.tell(c.JSON, nil, usageError{fmt.Errorf("--profile %s: %w", c.Profile, err)})
 		}
 	}
 	view := &progress{a: a, json: c.JSON, tty: isTerminal(a.stderr)}
 	r, err := p.Train(a.ctx, host.TrainOptions{Out: c.Out, Resume: c.Resume, Seed: c.Seed, Events: view.event, Profile: c.Profile != ""})
 	view.end()
+	if c.Profile != "" && r != nil && len(r.Profile) > 0 {
+		// Of what was run, should that be less than was asked for.
+		if werr := writeProfile(c.Profile, r); werr != nil {
+			err = errors.Join(err, werr)
+		}
+	}
 	if err != nil {
 		if a.isConfig(err) {
 			err = usageError{err}
 		}
 		return a.tell(c.JSON, r, err)
-	}
-	if c.Profile != "" {
-		if err := writeProfile(c.Profile, r); err != nil {
-			return err
-		}
 	}
 	a.wrote = true
 	if c.JSON {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -74,6 +75,8 @@ type compiled struct {
 	exec    kernels.Executable
 	session kernels.Session
 	batch   int64
+	what    string // it is, for people
+	order   int    // of compilation
 }
 
 // New opens the device and places the run's values: parameters and states by
@@ -548,7 +551,7 @@ func (t *Trainer) compile(ctx context.Context, what, name string, batch int64, b
 	if err != nil {
 		return nil, err
 	}
-	c := &compiled{fn: built.Module.Func(built.Entry, graph.Any), donate: built.Donate, exec: exec, session: session, batch: batch}
+	c := &compiled{fn: built.Module.Func(built.Entry, graph.Any), donate: built.Donate, exec: exec, session: session, batch: batch, what: what, order: len(t.execs)}
 	t.execs[k] = c
 	return c, nil
 }
@@ -877,12 +880,20 @@ func (t *Trainer) Restore(vals []Value) error {
 	return t.vals.put(graph.StateRole, updateName, steps)
 }
 
-// Profile returns the time by op of all steps and evaluations so far.
-func (t *Trainer) Profile() map[string][]kernels.OpTime {
-	out := map[string][]kernels.OpTime{}
-	for k, c := range t.execs {
-		if p := c.session.Profile(); p != nil {
-			out[k] = p
+// StepTimes is the time by op of all steps of one kind and number of examples.
+type StepTimes struct {
+	What  string // step, evaluation or parameters of evaluation
+	Batch int64
+	Ops   []kernels.OpTime
+}
+
+// Profile returns the time of all steps and evaluations so far, in the order in
+// which they were compiled.
+func (t *Trainer) Profile() []StepTimes {
+	var out []StepTimes
+	for _, c := range slices.SortedFunc(maps.Values(t.execs), func(a, b *compiled) int { return a.order - b.order }) {
+		if p := c.session.Profile(); len(p) > 0 && p[0].Calls > 0 {
+			out = append(out, StepTimes{c.what, c.batch, p})
 		}
 	}
 	return out
