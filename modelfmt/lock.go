@@ -108,11 +108,11 @@ func (c *claimed) release() error {
 // names of one checkpoint share one lock and a link stays a link.
 func resolvePath(path string) (string, error) {
 	if path == "" {
-		return "", &InputError{"checkpoint path", "it is empty: name a file such as model.hone"}
+		return "", &InputError{"path to write", "it is empty: name a file"}
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return "", fmt.Errorf("checkpoint path %s: %w", path, err)
+		return "", fmt.Errorf("path %s: %w", path, err)
 	}
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		abs = real
@@ -120,7 +120,7 @@ func resolvePath(path string) (string, error) {
 		abs = filepath.Join(dir, filepath.Base(abs))
 	}
 	if st, err := os.Stat(abs); err == nil && !st.Mode().IsRegular() {
-		return "", &InputError{"checkpoint path " + path, "it is a folder or a device: name a file such as model.hone"}
+		return "", &InputError{"path " + path, "it is a folder or a device: name a file"}
 	}
 	return abs, nil
 }
