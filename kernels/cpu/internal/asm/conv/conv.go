@@ -157,7 +157,8 @@ type pass struct {
 }
 
 // depthBlock bounds the steps of k between two visits of an output: a panel
-// of the filter this deep stays in the first-level cache.
+// of the filter this deep, 20 KiB in AVX2 and 40 in AVX-512, stays in the
+// first-level cache, or mostly: see the blocks of package gemm.
 const depthBlock = 320
 
 // strips convolves ws.segA into ws.segC with ws.taps.

@@ -14,7 +14,7 @@ func TestChoose(t *testing.T) {
 	}{
 		{"", Portable, Portable, ""},
 		{"", AVX2, AVX2, ""},
-		{"", AVX512, AVX2, ""},
+		{"", AVX512, AVX512, ""},
 		{"portable", AVX512, Portable, ""},
 		{"avx2", AVX512, AVX2, ""},
 		{"avx512", AVX512, AVX512, ""},
