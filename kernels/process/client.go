@@ -24,8 +24,8 @@ type Config struct {
 	// 20 seconds, which a driver may need to start.
 	Handshake time.Duration
 	// Silence is how long the other end may show no sign of life while calls
-	// wait for it; then it counts as dead. A long step is no silence: pings are
-	// answered beside it. 0 means 30 seconds.
+	// after the first wait for it; then it counts as dead. A long step is no
+	// silence: pings are answered beside it. 0 means 30 seconds.
 	Silence time.Duration
 }
 
@@ -67,7 +67,6 @@ func dial(ctx context.Context, conn io.ReadWriteCloser, c Config, ended func(han
 	b := &Backend{name: c.Name, support: map[supportIn]kernels.Support{}, opaque: table[kernels.OpaqueCaller]{kind: "opaque caller"}, ended: ended}
 	b.peer = newPeer(conn, map[string]handler{"opaque": handle(b.callOpaque)})
 	go b.peer.read()
-	go b.watch(c.Silence)
 	// A deadline alone would wait for the answer to its cancellation.
 	timer := time.AfterFunc(c.Handshake, func() {
 		b.peer.fail(fmt.Errorf("it did not answer within %v (%w)", c.Handshake, errSilent))
@@ -91,6 +90,7 @@ func dial(ctx context.Context, conn io.ReadWriteCloser, c Config, ended func(han
 		return nil, fmt.Errorf("the backend %s: %w", c.Name, err)
 	}
 	b.name = fmt.Sprintf("%q", b.hello.Name)
+	go b.watch(c.Silence)
 	return b, nil
 }
 
