@@ -325,7 +325,7 @@ func TestCloseLeavesNoProcessNotEvenAGrandchild(t *testing.T) {
 	if n := children(t); n != before {
 		t.Errorf("%d processes are left behind", n-before)
 	}
-	for range 1000 { // an orphan is reaped by the system, soon
+	for range 6000 { // an orphan is reaped by the system, soon
 		if !alive(pid) {
 			return
 		}
@@ -382,7 +382,7 @@ func TestAPluginEndsWithItsHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = host.Wait()
-	for range 1000 {
+	for range 6000 {
 		if !alive(plugins[0]) {
 			return
 		}
