@@ -232,10 +232,10 @@ func buildTranspose(c *nodeContext, _ int) error {
 	return nil
 }
 
-// tiledTranspose copies with tiles over the last axis, contiguous in the
+// tiledTranspose copies with tiles, shared by the threads, over the last axis, contiguous in the
 // result, and axis inner, contiguous in the operand.
 func tiledTranspose(s *strided, inner int, dst, src slot, turn func(dst, src unsafe.Pointer, dstLD, srcLD, rows, cols int)) func(x *execution, tid, threads int) {
-	const width = 128 // columns of the operand
+	const width, height = 128, 4096 // columns and rows of the operand
 	last := len(s.dims) - 1
 	m, n := s.dims[inner], s.dims[last]
 	rest := &strided{size: s.size}
@@ -246,12 +246,12 @@ func tiledTranspose(s *strided, inner int, dst, src slot, turn func(dst, src uns
 			outer *= s.dims[i]
 		}
 	}
-	tiles := (m + width - 1) / width
+	across, down := (m+width-1)/width, (n+height-1)/height
 	td, ts := s.to[inner], s.from[last]
 	return func(x *execution, tid, threads int) {
-		lo, hi := span(outer*tiles, 1, tid, threads)
+		lo, hi := span(outer*across*down, 1, tid, threads)
 		for u := lo; u < hi; u++ {
-			o, i0 := u/tiles, u%tiles*width
+			o, i0, j0 := u/(across*down), u/down%across*width, u%down*height
 			pd, ps := 0, 0
 			for i := len(rest.dims) - 1; i >= 0; i-- {
 				k := o % rest.dims[i]
@@ -259,7 +259,7 @@ func tiledTranspose(s *strided, inner int, dst, src slot, turn func(dst, src uns
 				pd += k * rest.to[i]
 				ps += k * rest.from[i]
 			}
-			turn(unsafe.Add(x.ptr(dst), (pd+i0*td)*s.size), unsafe.Add(x.ptr(src), (ps+i0)*s.size), td, ts, n, min(width, m-i0))
+			turn(unsafe.Add(x.ptr(dst), (pd+i0*td+j0)*s.size), unsafe.Add(x.ptr(src), (ps+i0+j0*ts)*s.size), td, ts, min(height, n-j0), min(width, m-i0))
 		}
 	}
 }
