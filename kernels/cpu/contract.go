@@ -68,10 +68,11 @@ func buildDot(c *nodeContext, _ int) error {
 		}
 		if c.rows > 0 {
 			kept := false
+			zeros := c.zeros()
 			c.addParts(c.share(m, 1), func(x *execution, tid, lo, hi int) {
 				o := &x.threads[tid].product
 				*o = op
-				o.A, o.B = at[float32](x, left), at[float32](x, right)
+				o.A, o.B, o.Zeros = at[float32](x, left), at[float32](x, right), zeros.of(tid)
 				c.epilogue(x, o)
 				if kept {
 					o.A, o.M, o.C = o.A[lo:], hi-lo, f32s(unsafe.Pointer(&x.threads[tid].kept[0]), (hi-lo)*n)
@@ -154,12 +155,14 @@ func (c *nodeContext) inDepths(m, n, k int) {
 	parts := c.scratch(depths * m * n * 4)
 	op := gemm.Op{M: m, N: n, LDA: k, LDB: n, LDC: n}
 	g, add, relu := c.l.b.gemm, c.l.b.vec.Add, c.l.b.vec.ReLU
+	zeros := c.zeros()
 	c.add(func(x *execution, tid, threads int) {
 		A, B, C := at[float32](x, left), at[float32](x, right), f32s(x.ptr(parts), depths*m*n)
 		o := &x.threads[tid].product
 		for lo, hi := span(depths, 1, tid, threads); lo < hi; lo++ {
 			from, to := span(k, 1, lo, depths)
 			*o = op
+			o.Zeros = zeros.of(tid)
 			o.K, o.A, o.B, o.C = to-from, A[from:], B[from*n:], C[lo*m*n:]
 			g.Run(o, 0, m, 0, n, &x.threads[tid].gemm)
 		}
@@ -287,3 +290,13 @@ func contractFunc(in, accum, out graph.DType) (dotRow, error) {
 	}
 	return nil, &kernels.UnsupportedError{Backend: "cpu", Op: fmt.Sprintf("a contraction of %v accumulated in %v to %v", in, accum, out), Reason: "it has no kernel for these types"}
 }
+
+// threadZeros are what the threads of the team know of a left operand's zeros.
+type threadZeros []struct {
+	gemm.Zeros
+	_ [lineBytes]byte
+}
+
+func (c *nodeContext) zeros() threadZeros { return make(threadZeros, c.l.b.team.size) }
+
+func (z threadZeros) of(tid int) *gemm.Zeros { return &z[tid].Zeros }

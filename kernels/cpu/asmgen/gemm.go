@@ -385,6 +385,7 @@ func gemmFile(g *gen) {
 	}
 	g.gemmTile(2, 4, false)
 	g.gemmTile(3, 3, false)
+	zerosFile(g)
 	g.peakFMA()
 	g.copyPanel()
 	if !g.wide() {

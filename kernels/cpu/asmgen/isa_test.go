@@ -10,7 +10,7 @@ import (
 // TestInstructionSets holds each variant to what package isa asks of a
 // processor before it chooses it.
 func TestInstructionSets(t *testing.T) {
-	asked := []string{"CMOV", "MMX+", "SSE", "SSE2", "AVX", "AVX2", "FMA3", "F16C"} // the first four all of amd64 have
+	asked := []string{"CMOV", "MMX+", "SSE", "SSE2", "AVX", "AVX2", "FMA3", "F16C", "BMI"} // the first four all of amd64 have
 	for _, w := range []width{avx2, avx512} {
 		if w.wide() {
 			asked = append(asked, "AVX512F", "AVX512BW", "AVX512DQ", "AVX512VL", "BMI2")

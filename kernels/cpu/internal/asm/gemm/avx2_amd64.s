@@ -2,6 +2,8 @@
 
 //go:build !noasm
 
+#include "textflag.h"
+
 // func tile1x16AVX2(t *tile)
 // Requires: AVX, FMA3, MMX+
 TEXT ·tile1x16AVX2(SB), $0-8
@@ -2486,6 +2488,561 @@ norelu147:
 	VZEROUPPER
 	RET
 
+// func sumRows8AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, FMA3
+TEXT ·sumRows8AVX2(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero148
+	VMOVUPS (AX), Y0
+	JMP     started149
+
+zero148:
+	VXORPS Y0, Y0, Y0
+
+started149:
+	TESTQ BX, BX
+	JZ    done151
+
+element150:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Y1
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Y1, Y0
+	DECQ         BX
+	JNZ          element150
+
+done151:
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumBits8AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, BMI, FMA3
+TEXT ·sumBits8AVX2(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row152:
+	TESTQ   $0x00000001, R9
+	JZ      zero155
+	VMOVUPS (AX), Y0
+	JMP     started156
+
+zero155:
+	VXORPS Y0, Y0, Y0
+
+started156:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done154
+
+element153:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Y1
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Y1, Y0
+	BLSRQ        R11, R11
+	JNZ          element153
+
+done154:
+	VMOVUPS Y0, (AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row152
+	VZEROUPPER
+	RET
+
+// func sumRows16AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, FMA3
+TEXT ·sumRows16AVX2(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero157
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	JMP     started158
+
+zero157:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+started158:
+	TESTQ BX, BX
+	JZ    done160
+
+element159:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Y2
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Y2, Y0
+	VFMADD231PS  32(R8), Y2, Y1
+	DECQ         BX
+	JNZ          element159
+
+done160:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func sumBits16AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, BMI, FMA3
+TEXT ·sumBits16AVX2(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row161:
+	TESTQ   $0x00000001, R9
+	JZ      zero164
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	JMP     started165
+
+zero164:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+started165:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done163
+
+element162:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Y2
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Y2, Y0
+	VFMADD231PS  32(R12), Y2, Y1
+	BLSRQ        R11, R11
+	JNZ          element162
+
+done163:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row161
+	VZEROUPPER
+	RET
+
+// func sumRows32AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, FMA3
+TEXT ·sumRows32AVX2(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero166
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	JMP     started167
+
+zero166:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+started167:
+	TESTQ BX, BX
+	JZ    done169
+
+element168:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Y4
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Y4, Y0
+	VFMADD231PS  32(R8), Y4, Y1
+	VFMADD231PS  64(R8), Y4, Y2
+	VFMADD231PS  96(R8), Y4, Y3
+	DECQ         BX
+	JNZ          element168
+
+done169:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func sumBits32AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, BMI, FMA3
+TEXT ·sumBits32AVX2(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row170:
+	TESTQ   $0x00000001, R9
+	JZ      zero173
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	JMP     started174
+
+zero173:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+started174:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done172
+
+element171:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Y4
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Y4, Y0
+	VFMADD231PS  32(R12), Y4, Y1
+	VFMADD231PS  64(R12), Y4, Y2
+	VFMADD231PS  96(R12), Y4, Y3
+	BLSRQ        R11, R11
+	JNZ          element171
+
+done172:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row170
+	VZEROUPPER
+	RET
+
+// func sumRows64AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, FMA3
+TEXT ·sumRows64AVX2(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero175
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	JMP     started176
+
+zero175:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+started176:
+	TESTQ BX, BX
+	JZ    done178
+
+element177:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Y8
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Y8, Y0
+	VFMADD231PS  32(R8), Y8, Y1
+	VFMADD231PS  64(R8), Y8, Y2
+	VFMADD231PS  96(R8), Y8, Y3
+	VFMADD231PS  128(R8), Y8, Y4
+	VFMADD231PS  160(R8), Y8, Y5
+	VFMADD231PS  192(R8), Y8, Y6
+	VFMADD231PS  224(R8), Y8, Y7
+	DECQ         BX
+	JNZ          element177
+
+done178:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func sumBits64AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, BMI, FMA3
+TEXT ·sumBits64AVX2(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row179:
+	TESTQ   $0x00000001, R9
+	JZ      zero182
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	JMP     started183
+
+zero182:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+started183:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done181
+
+element180:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Y8
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Y8, Y0
+	VFMADD231PS  32(R12), Y8, Y1
+	VFMADD231PS  64(R12), Y8, Y2
+	VFMADD231PS  96(R12), Y8, Y3
+	VFMADD231PS  128(R12), Y8, Y4
+	VFMADD231PS  160(R12), Y8, Y5
+	VFMADD231PS  192(R12), Y8, Y6
+	VFMADD231PS  224(R12), Y8, Y7
+	BLSRQ        R11, R11
+	JNZ          element180
+
+done181:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row179
+	VZEROUPPER
+	RET
+
+// func nonzeros8(dst *uint32, src *float32, n int, table *[256][16]uint8) int
+// Requires: AVX, AVX2
+TEXT ·nonzeros8(SB), $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+16(FP), DX
+	MOVQ    table+24(FP), BX
+	MOVQ    AX, SI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS const00000008AVX2<>+0(SB), Y2
+	TESTQ   DX, DX
+	JZ      done185
+
+loop184:
+	VCMPPS    $0x04, (CX), Y0, Y3
+	VMOVMSKPS Y3, DI
+	SHLQ      $0x04, DI
+	VPMOVZXBD (BX)(DI*1), Y3
+	VPADDD    Y1, Y3, Y3
+	VMOVDQU   Y3, (AX)
+	MOVBQZX   8(BX)(DI*1), DI
+	LEAQ      (AX)(DI*4), AX
+	VPADDD    Y2, Y1, Y1
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JNZ       loop184
+
+done185:
+	SUBQ SI, AX
+	SHRQ $0x02, AX
+	VZEROUPPER
+	MOVQ AX, ret+32(FP)
+	RET
+
+DATA const00000008AVX2<>+0(SB)/4, $0x00000008
+DATA const00000008AVX2<>+4(SB)/4, $0x00000008
+DATA const00000008AVX2<>+8(SB)/4, $0x00000008
+DATA const00000008AVX2<>+12(SB)/4, $0x00000008
+DATA const00000008AVX2<>+16(SB)/4, $0x00000008
+DATA const00000008AVX2<>+20(SB)/4, $0x00000008
+DATA const00000008AVX2<>+24(SB)/4, $0x00000008
+DATA const00000008AVX2<>+28(SB)/4, $0x00000008
+GLOBL const00000008AVX2<>(SB), RODATA|NOPTR, $32
+
+// func nonzeroBits8(dst *uint32, src *float32, srcRow int, rows int, n int)
+// Requires: AVX, AVX2
+TEXT ·nonzeroBits8(SB), $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    srcRow+16(FP), DX
+	MOVQ    rows+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS const00000001AVX2<>+0(SB), Y1
+
+columns186:
+	VXORPS  Y3, Y3, Y3
+	VMOVDQU Y1, Y2
+	MOVQ    CX, DI
+	MOVQ    BX, R8
+
+down187:
+	VCMPPS  $0x04, (DI), Y0, Y4
+	VPAND   Y2, Y4, Y4
+	VPOR    Y4, Y3, Y3
+	VPSLLD  $0x01, Y2, Y2
+	ADDQ    DX, DI
+	DECQ    R8
+	JNZ     down187
+	VMOVDQU Y3, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, SI
+	JNZ     columns186
+	VZEROUPPER
+	RET
+
+DATA const00000001AVX2<>+0(SB)/4, $0x00000001
+DATA const00000001AVX2<>+4(SB)/4, $0x00000001
+DATA const00000001AVX2<>+8(SB)/4, $0x00000001
+DATA const00000001AVX2<>+12(SB)/4, $0x00000001
+DATA const00000001AVX2<>+16(SB)/4, $0x00000001
+DATA const00000001AVX2<>+20(SB)/4, $0x00000001
+DATA const00000001AVX2<>+24(SB)/4, $0x00000001
+DATA const00000001AVX2<>+28(SB)/4, $0x00000001
+GLOBL const00000001AVX2<>(SB), RODATA|NOPTR, $32
+
+// func notFinite8(src *float32, srcRow int, rows int, n int) uint32
+// Requires: AVX, AVX2
+TEXT ·notFinite8(SB), $0-36
+	MOVQ    src+0(FP), AX
+	MOVQ    srcRow+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    n+24(FP), BX
+	VMOVUPS const7f800000AVX2<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+
+row188:
+	MOVQ AX, SI
+	MOVQ BX, DI
+
+loop189:
+	VPAND     (SI), Y0, Y2
+	VPCMPEQD  Y0, Y2, Y2
+	VPOR      Y2, Y1, Y1
+	ADDQ      $0x20, SI
+	SUBQ      $0x08, DI
+	JNZ       loop189
+	ADDQ      CX, AX
+	DECQ      DX
+	JNZ       row188
+	VMOVMSKPS Y1, AX
+	VZEROUPPER
+	MOVL      AX, ret+32(FP)
+	RET
+
+DATA const7f800000AVX2<>+0(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+4(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+8(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+12(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+16(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+20(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+24(SB)/4, $0x7f800000
+DATA const7f800000AVX2<>+28(SB)/4, $0x7f800000
+GLOBL const7f800000AVX2<>(SB), RODATA|NOPTR, $32
+
 // func peakFMAAVX2(n int)
 // Requires: AVX, FMA3
 TEXT ·peakFMAAVX2(SB), $0-8
@@ -2505,7 +3062,7 @@ TEXT ·peakFMAAVX2(SB), $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop148:
+loop190:
 	VFMADD231PS Y12, Y13, Y0
 	VFMADD231PS Y12, Y13, Y1
 	VFMADD231PS Y12, Y13, Y2
@@ -2555,7 +3112,7 @@ loop148:
 	VFMADD231PS Y12, Y13, Y10
 	VFMADD231PS Y12, Y13, Y11
 	DECQ        AX
-	JNZ         loop148
+	JNZ         loop190
 	VZEROUPPER
 	RET
 
@@ -2567,7 +3124,7 @@ TEXT ·copyPanelAVX2(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop149:
+loop191:
 	VMOVUPS (CX), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(CX), Y1
@@ -2575,7 +3132,7 @@ loop149:
 	ADDQ    DX, CX
 	ADDQ    $0x40, AX
 	DECQ    BX
-	JNZ     loop149
+	JNZ     loop191
 	VZEROUPPER
 	RET
 
@@ -2589,7 +3146,7 @@ TEXT ·packT8(SB), $0-48
 	MOVQ rows+32(FP), SI
 	MOVQ k+40(FP), DI
 
-loop150:
+loop192:
 	MOVQ       DX, R8
 	MOVQ       SI, R9
 	XORQ       R10, R10
@@ -2671,7 +3228,7 @@ loop150:
 	ADDQ       CX, AX
 	ADDQ       $0x20, DX
 	SUBQ       $0x08, DI
-	JNZ        loop150
+	JNZ        loop192
 	VZEROUPPER
 	RET
 
@@ -2684,12 +3241,12 @@ TEXT ·packN8(SB), $0-40
 	MOVQ srcStep+24(FP), BX
 	MOVQ k+32(FP), SI
 
-loop151:
+loop193:
 	VMOVUPS (DX), Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    BX, DX
 	ADDQ    CX, AX
 	DECQ    SI
-	JNZ     loop151
+	JNZ     loop193
 	VZEROUPPER
 	RET

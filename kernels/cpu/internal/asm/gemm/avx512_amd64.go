@@ -143,6 +143,30 @@ func tile2x64AVX512(t *tile)
 func tile3x48AVX512(t *tile)
 
 //go:noescape
+func sumRows16AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumRows32AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumRows64AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumRows128AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+
+//go:noescape
+func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+
+//go:noescape
 func peakFMAAVX512(n int)
 
 //go:noescape

@@ -8292,6 +8292,434 @@ norelu322:
 	VZEROUPPER
 	RET
 
+// func sumRows16AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F
+TEXT ·sumRows16AVX512(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero323
+	VMOVUPS (AX), Z0
+	JMP     started324
+
+zero323:
+	VPXORD Z0, Z0, Z0
+
+started324:
+	TESTQ BX, BX
+	JZ    done326
+
+element325:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Z1
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Z1, Z0
+	DECQ         BX
+	JNZ          element325
+
+done326:
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F, BMI
+TEXT ·sumBits16AVX512(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row327:
+	TESTQ   $0x00000001, R9
+	JZ      zero330
+	VMOVUPS (AX), Z0
+	JMP     started331
+
+zero330:
+	VPXORD Z0, Z0, Z0
+
+started331:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done329
+
+element328:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z1
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z1, Z0
+	BLSRQ        R11, R11
+	JNZ          element328
+
+done329:
+	VMOVUPS Z0, (AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row327
+	VZEROUPPER
+	RET
+
+// func sumRows32AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F
+TEXT ·sumRows32AVX512(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero332
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	JMP     started333
+
+zero332:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+started333:
+	TESTQ BX, BX
+	JZ    done335
+
+element334:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Z2
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Z2, Z0
+	VFMADD231PS  64(R8), Z2, Z1
+	DECQ         BX
+	JNZ          element334
+
+done335:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F, BMI
+TEXT ·sumBits32AVX512(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row336:
+	TESTQ   $0x00000001, R9
+	JZ      zero339
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	JMP     started340
+
+zero339:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+started340:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done338
+
+element337:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z2
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z2, Z0
+	VFMADD231PS  64(R12), Z2, Z1
+	BLSRQ        R11, R11
+	JNZ          element337
+
+done338:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row336
+	VZEROUPPER
+	RET
+
+// func sumRows64AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F
+TEXT ·sumRows64AVX512(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero341
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	JMP     started342
+
+zero341:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+started342:
+	TESTQ BX, BX
+	JZ    done344
+
+element343:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Z4
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Z4, Z0
+	VFMADD231PS  64(R8), Z4, Z1
+	VFMADD231PS  128(R8), Z4, Z2
+	VFMADD231PS  192(R8), Z4, Z3
+	DECQ         BX
+	JNZ          element343
+
+done344:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F, BMI
+TEXT ·sumBits64AVX512(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row345:
+	TESTQ   $0x00000001, R9
+	JZ      zero348
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	JMP     started349
+
+zero348:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+started349:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done347
+
+element346:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z4
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z4, Z0
+	VFMADD231PS  64(R12), Z4, Z1
+	VFMADD231PS  128(R12), Z4, Z2
+	VFMADD231PS  192(R12), Z4, Z3
+	BLSRQ        R11, R11
+	JNZ          element346
+
+done347:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row345
+	VZEROUPPER
+	RET
+
+// func sumRows128AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F
+TEXT ·sumRows128AVX512(SB), $0-56
+	MOVQ    c+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    bRow+40(FP), DI
+	MOVQ    flags+48(FP), R8
+	TESTQ   $0x00000001, R8
+	JZ      zero350
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	JMP     started351
+
+zero350:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+started351:
+	TESTQ BX, BX
+	JZ    done353
+
+element352:
+	MOVL         (DX), R8
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R8*4), Z8
+	IMULQ        DI, R8
+	ADDQ         SI, R8
+	VFMADD231PS  (R8), Z8, Z0
+	VFMADD231PS  64(R8), Z8, Z1
+	VFMADD231PS  128(R8), Z8, Z2
+	VFMADD231PS  192(R8), Z8, Z3
+	VFMADD231PS  256(R8), Z8, Z4
+	VFMADD231PS  320(R8), Z8, Z5
+	VFMADD231PS  384(R8), Z8, Z6
+	VFMADD231PS  448(R8), Z8, Z7
+	DECQ         BX
+	JNZ          element352
+
+done353:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VZEROUPPER
+	RET
+
+// func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// Requires: AVX, AVX512F, BMI
+TEXT ·sumBits128AVX512(SB), $0-72
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ bits+32(FP), BX
+	MOVQ rows+40(FP), SI
+	MOVQ b+48(FP), DI
+	MOVQ bRow+56(FP), R8
+	MOVQ flags+64(FP), R9
+	MOVQ cRow+8(FP), R10
+
+row354:
+	TESTQ   $0x00000001, R9
+	JZ      zero357
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	JMP     started358
+
+zero357:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+started358:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done356
+
+element355:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z8
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z8, Z0
+	VFMADD231PS  64(R12), Z8, Z1
+	VFMADD231PS  128(R12), Z8, Z2
+	VFMADD231PS  192(R12), Z8, Z3
+	VFMADD231PS  256(R12), Z8, Z4
+	VFMADD231PS  320(R12), Z8, Z5
+	VFMADD231PS  384(R12), Z8, Z6
+	VFMADD231PS  448(R12), Z8, Z7
+	BLSRQ        R11, R11
+	JNZ          element355
+
+done356:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row354
+	VZEROUPPER
+	RET
+
 // func peakFMAAVX512(n int)
 // Requires: AVX, AVX512F
 TEXT ·peakFMAAVX512(SB), $0-8
@@ -8311,7 +8739,7 @@ TEXT ·peakFMAAVX512(SB), $0-8
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
-loop323:
+loop359:
 	VFMADD231PS Z12, Z13, Z0
 	VFMADD231PS Z12, Z13, Z1
 	VFMADD231PS Z12, Z13, Z2
@@ -8361,7 +8789,7 @@ loop323:
 	VFMADD231PS Z12, Z13, Z10
 	VFMADD231PS Z12, Z13, Z11
 	DECQ        AX
-	JNZ         loop323
+	JNZ         loop359
 	VZEROUPPER
 	RET
 
@@ -8373,7 +8801,7 @@ TEXT ·copyPanelAVX512(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop324:
+loop360:
 	VMOVUPS (CX), Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z1
@@ -8381,6 +8809,6 @@ loop324:
 	ADDQ    DX, CX
 	ADDQ    $0x80, AX
 	DECQ    BX
-	JNZ     loop324
+	JNZ     loop360
 	VZEROUPPER
 	RET

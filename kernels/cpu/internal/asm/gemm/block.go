@@ -2,10 +2,19 @@ package gemm
 
 import "unsafe"
 
-// run multiplies by blocks: columns of B, then steps of k, then rows of A,
+// run multiplies without the zeros of A where that pays.
+func (ts *tiles) run(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
+	if op.mayBeSparse(m1-m0, n1-n0) {
+		ts.runSparse(k, op, m0, m1, n0, n1, ws)
+		return
+	}
+	ts.runDense(k, op, m0, m1, n0, n1, ws)
+}
+
+// runDense multiplies by blocks: columns of B, then steps of k, then rows of A,
 // so that a panel of B stays in the first-level cache while the tiles of a
 // block of A, which stays in the second-level cache, go by.
-func (ts *tiles) run(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
+func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
 	m, n := m1-m0, n1-n0
 	if m <= 3 && op.BPacked == nil && op.Layout != NT {
 		for _, w := range ts.wide[m] {

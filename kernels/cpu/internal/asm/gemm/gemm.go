@@ -41,6 +41,9 @@ type Op struct {
 	Accumulate bool
 	Bias       []float32 // of N elements, or nil
 	ReLU       bool
+
+	// Zeros, where the left operand may be mostly zeros: then it is looked at.
+	Zeros *Zeros
 }
 
 // Workspace holds what one thread needs while it multiplies. Its buffers grow
@@ -49,6 +52,9 @@ type Workspace struct {
 	t    tile
 	zero [1]int // the tap table of a plain product
 	a, b []float32
+
+	// What is not zero of A: bits, or indices and their number by rows.
+	bits, index, counts []uint32
 }
 
 // Kernels multiplies on one instruction set.

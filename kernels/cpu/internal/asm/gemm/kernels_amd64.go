@@ -25,6 +25,10 @@ func forLevel(level isa.Level) *Kernels {
 				wide:      [4][]wide{1: {{128, tile1x128AVX512}, {64, tile1x64AVX512}}, 2: {{64, tile2x64AVX512}}, 3: {{48, tile3x48AVX512}}},
 				mask:      func(lanes int) uintptr { return 1<<lanes - 1 },
 				copyPanel: copyPanelAVX512,
+				zeros: zeros{
+					sums:     []sums{{128, sumRows128AVX512, sumBits128AVX512}, {64, sumRows64AVX512, sumBits64AVX512}, {32, sumRows32AVX512, sumBits32AVX512}, {16, sumRows16AVX512, sumBits16AVX512}, {8, sumRows8AVX2, sumBits8AVX2}},
+					nonzeros: nonzeros8, nonzeroBits: nonzeroBits8, notFinite: notFinite8,
+				},
 			},
 		}
 	case level >= isa.AVX2:
@@ -38,6 +42,10 @@ func forLevel(level isa.Level) *Kernels {
 				wide:      [4][]wide{1: {{64, tile1x64AVX2}}, 2: {{32, tile2x32AVX2}}, 3: {{24, tile3x24AVX2}}},
 				mask:      func(lanes int) uintptr { return uintptr(unsafe.Pointer(&maskTable[8-lanes])) },
 				copyPanel: copyPanelAVX2,
+				zeros: zeros{
+					sums:     []sums{{64, sumRows64AVX2, sumBits64AVX2}, {32, sumRows32AVX2, sumBits32AVX2}, {16, sumRows16AVX2, sumBits16AVX2}, {8, sumRows8AVX2, sumBits8AVX2}},
+					nonzeros: nonzeros8, nonzeroBits: nonzeroBits8, notFinite: notFinite8,
+				},
 			},
 		}
 	}

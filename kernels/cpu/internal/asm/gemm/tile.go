@@ -47,6 +47,7 @@ type tiles struct {
 
 	mask      func(lanes int) uintptr
 	copyPanel func(dst, src *float32, srcRow, k int)
+	zeros     zeros
 }
 
 // wide is a microkernel of few rows, which takes more columns at once to have

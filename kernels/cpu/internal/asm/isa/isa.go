@@ -18,7 +18,7 @@ type Level int
 
 const (
 	Portable Level = iota // plain Go
-	AVX2                  // AVX2, FMA and F16C: 256-bit vectors
+	AVX2                  // AVX2, FMA, F16C and BMI1: 256-bit vectors
 	AVX512                // AVX-512 F, BW, DQ and VL, and BMI2: 512-bit vectors
 )
 

@@ -11,7 +11,7 @@ import "golang.org/x/sys/cpu"
 func detect() Level {
 	x := &cpu.X86
 	switch {
-	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C:
+	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C || !x.HasBMI1:
 		return Portable
 	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL || !x.HasBMI2:
 		return AVX2

@@ -22,6 +22,7 @@ func TestDetect(t *testing.T) {
 		{"AVX2", &x.HasAVX2, Portable},
 		{"FMA", &x.HasFMA, Portable},
 		{"F16C", &x.HasF16C, Portable},
+		{"BMI1", &x.HasBMI1, Portable},
 		{"AVX-512 F", &x.HasAVX512F, AVX2},
 		{"AVX-512 BW", &x.HasAVX512BW, AVX2},
 		{"AVX-512 DQ", &x.HasAVX512DQ, AVX2},

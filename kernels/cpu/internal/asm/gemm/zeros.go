@@ -1,0 +1,256 @@
+package gemm
+
+import "math/bits"
+
+// A left operand that is mostly zeros, as images with a background, one-hot
+// codes and what a relu gives are, takes a product no more than its other
+// elements are worth: a zero times a finite number adds nothing to a chain that
+// began with zero, so that the bits are those of all multiplications. Where the
+// right operand is not finite, all are done.
+
+// Zeros says that the left operand of a product, which runs over and over, may
+// be mostly zeros, and remembers whether it was. It belongs to one thread. The
+// zero value is ready to use.
+type Zeros struct{ dense, wait int }
+
+const (
+	// Up to these shares of elements other than zero, in 1/16, their product
+	// alone is faster: of rows of A, and of columns of an A that is stored
+	// transposed, which the bits of few rows find.
+	sparseRows, sparseColumnsOfA = 5, 7
+	// Where so many looks in a row have found too few zeros, looking stops for
+	// some runs.
+	denseLooks, denseRuns = 32, 4096
+
+	sparseColumns = 32      // fewest columns
+	sparseWork    = 1 << 14 // fewest multiplications
+	bitRows       = 256     // rows of C that are looked at together, of a transposed A
+	indexLen      = 1 << 16 // elements of A that are looked at together, or a row
+)
+
+// look reports whether to look for zeros in this run.
+func (z *Zeros) look() bool {
+	if z.wait > 0 {
+		z.wait--
+		return false
+	}
+	return true
+}
+
+func (z *Zeros) found(sparse bool) {
+	if sparse {
+		z.dense = 0
+	} else if z.dense++; z.dense >= denseLooks {
+		z.dense, z.wait = 0, denseRuns
+	}
+}
+
+// zeros are the kernels that leave zeros out.
+type zeros struct {
+	// By columns, the widest first.
+	sums []sums
+	// nonzeros writes the indices of what is not zero of n elements, n a
+	// multiple of 8, and up to 7 words more, and returns how many they are.
+	nonzeros func(dst *uint32, src *float32, n int, table *[256][16]uint8) int
+	// nonzeroBits writes for each of n columns, n a multiple of 8, the rows, at
+	// most 32, in which it is not zero.
+	nonzeroBits func(dst *uint32, src *float32, srcRow, rows, n int)
+	// notFinite returns 0 if rows of n elements, a multiple of 8, are finite.
+	notFinite func(src *float32, srcRow, rows, n int) uint32
+}
+
+type sums struct {
+	cols int
+	rows func(c, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+	bits func(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+}
+
+// mayBeSparse reports whether a product can leave zeros out.
+func (op *Op) mayBeSparse(m, n int) bool {
+	return op.Zeros != nil && !op.Accumulate && op.BPacked == nil && op.Layout != NT &&
+		n >= sparseColumns && m*n*op.K >= sparseWork && op.Zeros.look()
+}
+
+// runSparse computes rows m0 to m1, columns n0 to n1, without the zeros of A in
+// those blocks of rows that have many.
+func (ts *tiles) runSparse(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace) {
+	step := bitRows
+	if op.Layout == NN {
+		step = max(1, indexLen/op.K)
+	}
+	end := n0 + (n1-n0)&^7
+	sparse, checked := false, false
+	for i := m0; i < m1; i += step {
+		iEnd := min(i+step, m1)
+		few := ts.findZeros(op, i, iEnd, ws)
+		if few && !checked {
+			if checked = true; ts.notFinite(op, n0, end) {
+				ts.runDense(k, op, i, m1, n0, n1, ws)
+				break
+			}
+		}
+		if !few {
+			ts.runDense(k, op, i, iEnd, n0, n1, ws)
+			continue
+		}
+		sparse = true
+		if op.Layout == TN {
+			ts.sumColumnsOfA(op, i, iEnd, n0, end, ws)
+		} else {
+			ts.sumRowsOfA(op, i, iEnd, n0, end, ws)
+		}
+		if end < n1 {
+			ts.runDense(k, op, i, iEnd, end, n1, ws)
+		}
+	}
+	op.Zeros.found(sparse)
+}
+
+func (ts *tiles) notFinite(op *Op, n0, n1 int) bool {
+	const rows = 256 // of a call
+	for k := 0; k < op.K; k += rows {
+		if ts.zeros.notFinite(&op.B[k*op.LDB+n0], 4*op.LDB, min(rows, op.K-k), n1-n0) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// findZeros notes what of rows m0 to m1 of A is not zero, and reports whether it
+// is so little that the rest is worth leaving out.
+func (ts *tiles) findZeros(op *Op, m0, m1 int, ws *Workspace) bool {
+	m := m1 - m0
+	total, limit := 0, m*op.K*sparseRows/16
+	if op.Layout == TN {
+		limit = m * op.K * sparseColumnsOfA / 16
+		ws.bits = growWords(ws.bits, m*((op.K+31)/32))
+		for at, k := 0, 0; k < op.K; at, k = at+m, k+32 {
+			kb := min(32, op.K-k)
+			b, whole := ws.bits[at:at+m], m&^7
+			if whole > 0 {
+				ts.zeros.nonzeroBits(&b[0], &op.A[k*op.LDA+m0], 4*op.LDA, kb, whole)
+			}
+			for i := whole; i < m; i++ {
+				b[i] = 0
+				for r := range kb {
+					if op.A[(k+r)*op.LDA+m0+i] != 0 {
+						b[i] |= 1 << r
+					}
+				}
+			}
+			for _, w := range b {
+				total += bits.OnesCount32(w)
+			}
+			if total > limit {
+				return false
+			}
+		}
+		return true
+	}
+	ws.counts = growWords(ws.counts, m)
+	ws.index = growWords(ws.index, m*op.K+8)
+	for i := range m {
+		row := op.A[(m0+i)*op.LDA:][:op.K]
+		whole := op.K &^ 7
+		n := 0
+		if whole > 0 {
+			n = ts.zeros.nonzeros(&ws.index[total], &row[0], whole, &lanesOf)
+		}
+		for k := whole; k < op.K; k++ {
+			if row[k] != 0 {
+				ws.index[total+n] = uint32(k)
+				n++
+			}
+		}
+		ws.counts[i] = uint32(n)
+		if total += n; total > limit {
+			return false
+		}
+	}
+	return true
+}
+
+// sumRowsOfA computes the rows whose elements findZeros has noted.
+func (ts *tiles) sumRowsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace) {
+	const most = 4096 // elements of a call
+	for j := n0; j < n1; {
+		s := ts.zeros.widest(n1 - j)
+		at := 0
+		for i := m0; i < m1; i++ {
+			n := int(ws.counts[i-m0])
+			for from := 0; from == 0 || from < n; from += most {
+				s.rows(&op.C[i*op.LDC+j], &op.A[i*op.LDA], &ws.index[at+from], min(most, n-from), &op.B[j], 4*op.LDB, min(from, 1))
+			}
+			at += n
+		}
+		j += s.cols
+	}
+	op.finish(m0, m1, n0, n1)
+}
+
+// sumColumnsOfA does the same where A is stored transposed.
+func (ts *tiles) sumColumnsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace) {
+	m := m1 - m0
+	for j := n0; j < n1; {
+		s := ts.zeros.widest(n1 - j)
+		for at, k := 0, 0; k < op.K; at, k = at+m, k+32 {
+			s.bits(&op.C[m0*op.LDC+j], 4*op.LDC, &op.A[k*op.LDA+m0], 4*op.LDA, &ws.bits[at], m, &op.B[k*op.LDB+j], 4*op.LDB, min(k, 1))
+		}
+		j += s.cols
+	}
+	op.finish(m0, m1, n0, n1)
+}
+
+func (z *zeros) widest(cols int) *sums {
+	for i := range z.sums {
+		if s := &z.sums[i]; s.cols <= cols {
+			return s
+		}
+	}
+	panic("gemm: fewer than 8 columns are left")
+}
+
+// finish applies the epilogue to sums.
+func (op *Op) finish(m0, m1, n0, n1 int) {
+	if op.Bias == nil && !op.ReLU {
+		return
+	}
+	for i := m0; i < m1; i++ {
+		c := op.C[i*op.LDC+n0 : i*op.LDC+n1]
+		if op.Bias != nil {
+			for j, b := range op.Bias[n0:n1] {
+				c[j] += b
+			}
+		}
+		if op.ReLU {
+			for j, v := range c {
+				if v < 0 {
+					c[j] = 0
+				}
+			}
+		}
+	}
+}
+
+func growWords(s []uint32, n int) []uint32 {
+	if cap(s) < n {
+		return make([]uint32, n)
+	}
+	return s[:n]
+}
+
+// lanesOf lists for each mask of 8 lanes the lanes, and then how many they are.
+// It is never written.
+var lanesOf = func() (t [256][16]uint8) {
+	for mask := range t {
+		n := 0
+		for lane := range 8 {
+			if mask>>lane&1 != 0 {
+				t[mask][n] = uint8(lane)
+				n++
+			}
+		}
+		t[mask][8] = uint8(n)
+	}
+	return t
+}()
