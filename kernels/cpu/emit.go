@@ -114,6 +114,16 @@ func (l *lowering) emitLoop(u *unit) error {
 	names := []string{}
 	last, inside := lb.grouped()
 	for i, node := range order {
+		// A pattern reads its operands where its last node stands, later perhaps
+		// than the nodes that it takes the place of.
+		if p := last[node]; p != nil {
+			for _, v := range p.ins {
+				r := l.root(v)
+				lb.lastRead[r] = max(lb.lastRead[r], i)
+			}
+		}
+	}
+	for i, node := range order {
 		var err error
 		if p := last[node]; p != nil {
 			err = lb.pattern(i, p)

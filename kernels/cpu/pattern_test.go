@@ -63,3 +63,56 @@ func TestAdamBesideItsOldMoment(t *testing.T) {
 		}
 	}
 }
+
+// Adam where the gradient is wanted for something else between the moments and
+// the parameter: what holds it must not be given away before the update reads it.
+func TestAdamBesideAnotherReaderOfTheGradient(t *testing.T) {
+	for _, n := range []int64{16, 5000} {
+		m := graph.NewModule()
+		b := graph.NewBuilder(m, "f", graph.Any)
+		vector := graph.T(graph.F32, n)
+		w, x, y := b.Param("w", vector, graph.Decl{}), b.Input("x", vector), b.Input("y", vector)
+		first, second := b.Slot("m", vector, graph.Decl{}), b.Slot("v", vector, graph.Decl{})
+		g := x.Mul(y)
+		newFirst := first.Add(g.Sub(first).Times(0.1))
+		newSecond := second.Add(g.Mul(g).Sub(second).Times(0.001))
+		z := g.Tanh()
+		z = z.Sub(y).Tanh().Mul(x.Sub(z))
+		b.Replace(graph.ParamRole, "w", w.Sub(newFirst.Times(0.01).Div(newSecond.Sqrt().Plus(1e-7))))
+		b.Replace(graph.SlotRole, "m", newFirst)
+		b.Replace(graph.SlotRole, "v", newSecond)
+		b.Output("z", z)
+		f, err := b.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var args []*graph.Tensor
+		for k := range f.Params {
+			v := graph.NewTensor(graph.F32, n)
+			for i := range v.Len() {
+				v.SetFloat(i, 1.5+math.Sin(float64(3*i+k)))
+			}
+			args = append(args, v)
+		}
+		var donate []int
+		for _, r := range f.Results {
+			donate = append(donate, f.Param(r.Role, r.Name))
+		}
+		backend, err := New(Config{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer backend.Close()
+		want, err := reference.Eval(context.Background(), m, "f", kernels.Options{}, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, got := range runOnce(t, backend, m, "f", kernels.Options{Donate: donate}, args...) {
+			for i := range got.Len() {
+				if d := math.Abs(got.Float(i) - want[k].Float(i)); d > 2e-6*(1+math.Abs(want[k].Float(i))) {
+					t.Fatalf("%d elements: result %q, element %d is %v, wanted %v", n, f.Results[k].Name, i, got.Float(i), want[k].Float(i))
+				}
+			}
+		}
+	}
+}
