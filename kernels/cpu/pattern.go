@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/hone-ml/hone/sdk/graph"
@@ -328,7 +329,7 @@ func (b *loopBuilder) grouped() (last map[int]*patternOp, inside map[int]bool) {
 			continue
 		}
 		p := b.match(node)
-		if p == nil || b.l.overlaps(p) {
+		if p == nil || b.l.overlaps(p) || b.overwritten(p, i) {
 			continue
 		}
 		if last == nil {
@@ -353,6 +354,26 @@ func (l *lowering) overlaps(p *patternOp) bool {
 		made := l.bufferOf(out)
 		for j, in := range p.ins {
 			if made != nil && i != j && l.bufferOf(in) == made {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overwritten reports whether another node before the last one of a pattern, the
+// one at the given place of the order, writes over an operand: the pattern reads it
+// only then, and not where the nodes stand that it takes the place of.
+func (b *loopBuilder) overwritten(p *patternOp, at int) bool {
+	l := b.l
+	for _, node := range b.order[:at] {
+		out := l.f.Nodes[node].Out
+		if !l.inMemory[out] || slices.Contains(p.nodes, node) {
+			continue
+		}
+		made := l.bufferOf(out)
+		for _, in := range p.ins {
+			if in = l.root(in); in != out && (l.slots[in] >= 0 && l.slots[in] == l.slots[out] || made != nil && l.bufferOf(in) == made) {
 				return true
 			}
 		}
