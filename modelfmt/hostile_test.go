@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -235,37 +234,4 @@ func TestBaseRing(t *testing.T) {
 	if _, err := openBytes(make1(&r1), ReaderOptions{}); err == nil || !strings.Contains(err.Error(), "itself") {
 		t.Errorf("a file that is its own base: %v", err)
 	}
-}
-
-// TestMemoryIsBounded streams a tensor that is much larger than what may be held.
-func TestMemoryIsBounded(t *testing.T) {
-	const size, chunk = 64 << 20, 64 << 10
-	w, err := NewWriter(io.Discard, WriterOptions{ChunkSize: chunk, Workers: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := TensorInfo{Name: "a", DType: F32, Shape: []int{size / 4}}
-	n := allocated(func() {
-		err = w.AddTensorFrom(info, io.LimitReader(&pattern{}, size))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	// Two zstd encoders a worker have their tables; the rest is chunks.
-	if n > 48<<20 {
-		t.Errorf("writing 64 MiB in chunks of 64 KiB allocates %d MiB", n>>20)
-	}
-}
-
-type pattern struct{ n uint64 }
-
-func (p *pattern) Read(b []byte) (int, error) {
-	for i := 0; i+8 <= len(b); i += 8 {
-		p.n = p.n*6364136223846793005 + 1442695040888963407
-		binary.LittleEndian.PutUint64(b[i:], p.n)
-	}
-	return len(b) &^ 7, nil
 }

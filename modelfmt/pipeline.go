@@ -33,7 +33,7 @@ type pipeline struct {
 	order  chan *job
 	done   chan struct{}
 	wg     sync.WaitGroup
-	bufs   sync.Pool // *[]byte of chunk capacity
+	bufs   chan []byte // of chunk capacity, to be used again
 
 	mu  sync.Mutex
 	err error
@@ -46,6 +46,7 @@ func newPipeline(out io.Writer, chunk int64, workers int) (*pipeline, error) {
 		jobs:  make(chan *job, workers),
 		order: make(chan *job, 2*workers),
 		done:  make(chan struct{}),
+		bufs:  make(chan []byte, 6*workers),
 	}
 	for range workers {
 		enc, err := newChunkEncoder()
@@ -74,15 +75,19 @@ func (p *pipeline) failed() error {
 }
 
 func (p *pipeline) buffer() []byte {
-	if b, ok := p.bufs.Get().(*[]byte); ok {
-		return (*b)[:0]
+	select {
+	case b := <-p.bufs:
+		return b
+	default:
+		return make([]byte, 0, int(maxStored(int(p.chunk))))
 	}
-	return make([]byte, 0, int(maxStored(int(p.chunk))))
 }
 
 func (p *pipeline) recycle(b []byte) {
-	b = b[:0]
-	p.bufs.Put(&b)
+	select {
+	case p.bufs <- b[:0]:
+	default:
+	}
 }
 
 // submit hands a job over. The caller waits on j.ready before it touches data
