@@ -82,6 +82,53 @@ func TestSteps(t *testing.T) {
 	})
 }
 
+// TestRootsAreExact holds the roots that come from an estimate to those of the
+// divider: every significand, and what has no remainder or needs none. RMSprop with
+// v kept as it is gives g/sqrt(v); g is just below 2*sqrt(v), so that no two roots
+// give the same quotient.
+func TestRootsAreExact(t *testing.T) {
+	if isa.Detect() < isa.AVX512 {
+		t.Skip("this processor or build has one kind of root")
+	}
+	one, two := For(isa.AVX2), For(isa.AVX512)
+	const n = 1 << 13
+	w, v, g := make([]float32, n), make([]float32, n), make([]float32, n)
+	compare := func() {
+		t.Helper()
+		for i := range g {
+			g[i] = math.Nextafter32(2*float32(math.Sqrt(float64(v[i]))), 0)
+		}
+		var got [2][]float32
+		for i, k := range []*Kernels{one, two} {
+			clear(w)
+			k.RMSprop(w, v, g, 1, 1, 0, 0)
+			got[i] = append(got[i], w...)
+		}
+		for i, want := range got[0] {
+			if x := got[1][i]; math.Float32bits(x) != math.Float32bits(want) && (x == x || want == want) {
+				t.Fatalf("%v over the root of %v is %v, not %v", g[i], v[i], x, want)
+			}
+		}
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	short := testing.Short()
+	for first := 0; first < 1<<24; first += n {
+		scale := float32(math.Ldexp(1, 2*(rng.IntN(100)-50)))
+		for i := range v {
+			v[i] = math.Float32frombits(uint32(127<<23+first+i)) * scale
+		}
+		if compare(); short && first > 1<<20 {
+			break
+		}
+	}
+	for i := range v { // every exponent, and rare neighbours
+		v[i] = math.Float32frombits(uint32(rng.Uint32()) >> 1)
+	}
+	copy(v[5:], []float32{0, math.SmallestNonzeroFloat32, 1e-39, 0x1p-126, 0x1p-101, 0x1p-100, math.MaxFloat32, float32(math.Inf(1)), float32(math.NaN()), 0, 0, 1})
+	copy(v[101:], make([]float32, 100))
+	compare()
+}
+
 func TestShortArgumentsPanic(t *testing.T) {
 	forEachLevel(t, func(t *testing.T, k *Kernels) {
 		defer func() {
