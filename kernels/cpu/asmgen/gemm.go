@@ -27,18 +27,27 @@ const (
 	tileFlags            // 1: start from C, 2: relu
 	tileAOff             // bytes of A before the current tile
 	tileCOff             // bytes of C before the current tile
+	tilePack             // where packing tiles put the panel of B
+)
+
+// tileKind is what a tile does besides multiplying.
+type tileKind string
+
+const (
+	plainTile   tileKind = ""
+	maskedTile  tileKind = "Mask"
+	packingTile tileKind = "Pack"
 )
 
 // gemmTile emits the microkernel of mr rows and nv vectors of columns. Row i
 // of A is read at a + i*aRow + k*aK, which serves row-major, transposed and
 // packed A alike. masked says that the last vector has only the lanes of the
 // mask. Every element of C is one chain of fused multiply-adds in the order
-// of k.
-func (g *gen) gemmTile(mr, nv int, masked bool) {
-	name := fmt.Sprintf("tile%dx%d", mr, nv*g.lanes)
-	if masked {
-		name += "Mask"
-	}
+// of k. A packing tile also writes the rows of B that it reads, for the tiles
+// below; it has one tap.
+func (g *gen) gemmTile(mr, nv int, kind tileKind) {
+	masked, packing := kind == maskedTile, kind == packingTile
+	name := fmt.Sprintf("tile%dx%d%s", mr, nv*g.lanes, kind)
 	g.Function(name + g.name)
 	g.Pragma("noescape")
 	g.signature("func(t *tile)", "tile")
@@ -132,6 +141,28 @@ func (g *gen) gemmTile(mr, nv int, masked bool) {
 		}
 	}
 	g.Label(started)
+	if mr > 3 {
+		// Those of the tile below come meanwhile, where that takes long enough. Below
+		// the last tile another thread may be writing.
+		short := g.label("short")
+		g.CMPQ(field(t, tileK), operand.Imm(32))
+		g.JLE(operand.LabelRef(short))
+		g.CMPQ(field(t, tileCount), operand.Imm(1))
+		g.JE(operand.LabelRef(short))
+		below := g.GP64()
+		g.MOVQ(field(t, tileC), below)
+		g.ADDQ(field(t, tileCOff), below)
+		g.ADDQ(field(t, tileCStep), below)
+		for i := range mr {
+			for line := 0; line < nv*g.bytes(); line += 64 {
+				g.PREFETCHT1(operand.Mem{Base: below, Disp: line})
+			}
+			if i < mr-1 {
+				g.ADDQ(ldc, below)
+			}
+		}
+		g.Label(short)
+	}
 
 	// Rows 3q, 3q+1, 3q+2 are addressed from the base of row 3q.
 	bases := make([]reg.GPVirtual, (mr+2)/3)
@@ -145,15 +176,36 @@ func (g *gen) gemmTile(mr, nv int, masked bool) {
 		}
 		return m
 	}
-	b, tab, taps, k := g.GP64(), g.GP64(), g.GP64(), g.GP64()
+	b, k := g.GP64(), g.GP64()
 	g.MOVQ(field(t, tileB), b)
-	g.MOVQ(field(t, tileTab), tab)
-	g.MOVQ(field(t, tileTaps), taps)
 	tapLoop, kLoop := g.label("tap"), g.label("k")
-	g.Label(tapLoop)
-	g.MOVQ(operand.Mem{Base: tab}, bases[0])
-	g.ADDQ(operand.Imm(8), tab)
-	g.ADDQ(field(t, tileA), bases[0])
+	var tab, taps, pack, ahead, lastRow reg.GPVirtual
+	if packing {
+		pack, ahead = g.GP64(), g.GP64()
+		g.MOVQ(field(t, tilePack), pack)
+		// Rows of B in place come from far, and from pages and sets of the cache
+		// of their own: they are asked for early, into the second level, but none
+		// beyond the last, where another thread may be writing.
+		lastRow = g.GP64()
+		g.MOVQ(field(t, tileK), lastRow)
+		g.DECQ(lastRow)
+		g.IMULQ(bK, lastRow)
+		g.ADDQ(b, lastRow)
+		g.MOVQ(bK, ahead)
+		g.SHLQ(operand.Imm(5), ahead)
+		g.ADDQ(b, ahead)
+		g.CMPQ(ahead, lastRow)
+		g.CMOVQHI(lastRow, ahead)
+		g.MOVQ(field(t, tileA), bases[0])
+	} else {
+		tab, taps = g.GP64(), g.GP64()
+		g.MOVQ(field(t, tileTab), tab)
+		g.MOVQ(field(t, tileTaps), taps)
+		g.Label(tapLoop)
+		g.MOVQ(operand.Mem{Base: tab}, bases[0])
+		g.ADDQ(operand.Imm(8), tab)
+		g.ADDQ(field(t, tileA), bases[0])
+	}
 	g.ADDQ(field(t, tileAOff), bases[0])
 	for q := 1; q < len(bases); q++ {
 		g.LEAQ(operand.Mem{Base: bases[q-1], Index: aRow, Scale: 2}, bases[q])
@@ -165,6 +217,18 @@ func (g *gen) gemmTile(mr, nv int, masked bool) {
 		for j := range nv {
 			load(operand.Mem{Base: b, Disp: j * g.bytes()}, j, bv[j])
 		}
+	}
+	if packing {
+		for j := range nv {
+			g.VMOVUPS(bv[j], operand.Mem{Base: pack, Disp: j * g.bytes()})
+		}
+		for line := 0; line < nv*g.bytes(); line += 64 {
+			g.PREFETCHT1(operand.Mem{Base: ahead, Disp: line})
+		}
+		g.ADDQ(operand.Imm(uint64(nv*g.bytes())), pack)
+		g.ADDQ(bK, ahead)
+		g.CMPQ(ahead, lastRow)
+		g.CMOVQHI(lastRow, ahead)
 	}
 	for i := range mr {
 		g.VBROADCASTSS(rowOfA(i), av)
@@ -182,8 +246,10 @@ func (g *gen) gemmTile(mr, nv int, masked bool) {
 	g.ADDQ(bK, b)
 	g.DECQ(k)
 	g.JNZ(operand.LabelRef(kLoop))
-	g.DECQ(taps)
-	g.JNZ(operand.LabelRef(tapLoop))
+	if !packing {
+		g.DECQ(taps)
+		g.JNZ(operand.LabelRef(tapLoop))
+	}
 
 	// Epilogue.
 	bias := g.GP64()
@@ -374,17 +440,20 @@ func gemmFile(g *gen) {
 		maxRows = 14
 	}
 	for mr := 1; mr <= maxRows; mr++ {
-		g.gemmTile(mr, 2, false)
-		g.gemmTile(mr, 2, true)
-		g.gemmTile(mr, 1, true)
+		g.gemmTile(mr, 2, plainTile)
+		g.gemmTile(mr, 2, maskedTile)
+		g.gemmTile(mr, 1, maskedTile)
+		if mr > maxRows-3 { // of many rows, no tile is lower
+			g.gemmTile(mr, 2, packingTile)
+		}
 	}
 	// Few rows take more columns at once, to have enough chains.
-	g.gemmTile(1, 8, false)
+	g.gemmTile(1, 8, plainTile)
 	if g.wide() {
-		g.gemmTile(1, 4, false) // 64 columns
+		g.gemmTile(1, 4, plainTile) // 64 columns
 	}
-	g.gemmTile(2, 4, false)
-	g.gemmTile(3, 3, false)
+	g.gemmTile(2, 4, plainTile)
+	g.gemmTile(3, 3, plainTile)
 	zerosFile(g)
 	g.peakFMA()
 	g.copyPanel()

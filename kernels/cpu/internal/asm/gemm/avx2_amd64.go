@@ -41,6 +41,9 @@ func tile4x16MaskAVX2(t *tile)
 func tile4x8MaskAVX2(t *tile)
 
 //go:noescape
+func tile4x16PackAVX2(t *tile)
+
+//go:noescape
 func tile5x16AVX2(t *tile)
 
 //go:noescape
@@ -50,6 +53,9 @@ func tile5x16MaskAVX2(t *tile)
 func tile5x8MaskAVX2(t *tile)
 
 //go:noescape
+func tile5x16PackAVX2(t *tile)
+
+//go:noescape
 func tile6x16AVX2(t *tile)
 
 //go:noescape
@@ -57,6 +63,9 @@ func tile6x16MaskAVX2(t *tile)
 
 //go:noescape
 func tile6x8MaskAVX2(t *tile)
+
+//go:noescape
+func tile6x16PackAVX2(t *tile)
 
 //go:noescape
 func tile1x64AVX2(t *tile)

@@ -30,15 +30,15 @@ zero2:
 
 started3:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
 tap4:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
 k5:
 	VMOVUPS      (SI), Y2
@@ -48,9 +48,9 @@ k5:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, BX
 	ADDQ         DX, SI
-	DECQ         R9
+	DECQ         DI
 	JNZ          k5
-	DECQ         R8
+	DECQ         R9
 	JNZ          tap4
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
@@ -111,15 +111,15 @@ zero9:
 
 started10:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
 tap11:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
 k12:
 	VMOVUPS      (SI), Y2
@@ -129,9 +129,9 @@ k12:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, BX
 	ADDQ         DX, SI
-	DECQ         R9
+	DECQ         DI
 	JNZ          k12
-	DECQ         R8
+	DECQ         R9
 	JNZ          tap11
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
@@ -190,15 +190,15 @@ zero16:
 
 started17:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
 tap18:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
 k19:
 	VMASKMOVPS   (SI), Y3, Y1
@@ -206,9 +206,9 @@ k19:
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         CX, BX
 	ADDQ         DX, SI
-	DECQ         R9
+	DECQ         DI
 	JNZ          k19
-	DECQ         R8
+	DECQ         R9
 	JNZ          tap18
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
@@ -270,15 +270,15 @@ zero23:
 
 started24:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap25:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k26:
 	VMOVUPS      (DI), Y4
@@ -291,9 +291,9 @@ k26:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k26
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap25
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -368,15 +368,15 @@ zero30:
 
 started31:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap32:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k33:
 	VMOVUPS      (DI), Y4
@@ -389,9 +389,9 @@ k33:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k33
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap32
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -462,15 +462,15 @@ zero37:
 
 started38:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap39:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k40:
 	VMASKMOVPS   (DI), Y4, Y2
@@ -480,9 +480,9 @@ k40:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k40
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap39
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -555,15 +555,15 @@ zero44:
 
 started45:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap46:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k47:
 	VMOVUPS      (DI), Y6
@@ -579,9 +579,9 @@ k47:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k47
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap46
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -670,15 +670,15 @@ zero51:
 
 started52:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap53:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k54:
 	VMOVUPS      (DI), Y6
@@ -694,9 +694,9 @@ k54:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k54
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap53
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -779,15 +779,15 @@ zero58:
 
 started59:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap60:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k61:
 	VMASKMOVPS   (DI), Y5, Y3
@@ -799,9 +799,9 @@ k61:
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k61
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap60
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -884,20 +884,36 @@ zero65:
 	PREFETCHT0 (DI)
 
 started66:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+	CMPQ       56(AX), $0x20
+	JLE        short67
+	CMPQ       80(AX), $0x01
+	JE         short67
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap67:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short67:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap68:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k68:
+k69:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	VBROADCASTSS (SI), Y10
@@ -915,13 +931,13 @@ k68:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k69
 	DECQ         R11
-	JNZ          k68
-	DECQ         R10
-	JNZ          tap67
+	JNZ          tap68
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias69
+	JZ           nobias70
 	VMOVUPS      (SI), Y10
 	VADDPS       Y10, Y0, Y0
 	VADDPS       Y10, Y2, Y2
@@ -933,10 +949,10 @@ k68:
 	VADDPS       Y10, Y5, Y5
 	VADDPS       Y10, Y7, Y7
 
-nobias69:
+nobias70:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu70
+	JZ     norelu71
 	VXORPS Y10, Y10, Y10
 	VMAXPS Y0, Y10, Y0
 	VMAXPS Y1, Y10, Y1
@@ -947,7 +963,7 @@ nobias69:
 	VMAXPS Y6, Y10, Y6
 	VMAXPS Y7, Y10, Y7
 
-norelu70:
+norelu71:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -981,13 +997,13 @@ TEXT ·tile4x16MaskAVX2(SB), $0-8
 	MOVQ    32(AX), DX
 	MOVQ    40(AX), BX
 
-tile71:
+tile72:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
 	MOVQ       120(AX), SI
 	TESTQ      $0x00000001, SI
-	JZ         zero72
+	JZ         zero73
 	VMOVUPS    (DI), Y0
 	VMASKMOVPS 32(DI), Y11, Y1
 	ADDQ       R8, DI
@@ -999,9 +1015,9 @@ tile71:
 	ADDQ       R8, DI
 	VMOVUPS    (DI), Y6
 	VMASKMOVPS 32(DI), Y11, Y7
-	JMP        started73
+	JMP        started74
 
-zero72:
+zero73:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	PREFETCHT0 (DI)
@@ -1018,21 +1034,37 @@ zero72:
 	VXORPS     Y7, Y7, Y7
 	PREFETCHT0 (DI)
 
-started73:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started74:
+	CMPQ       56(AX), $0x20
+	JLE        short75
+	CMPQ       80(AX), $0x01
+	JE         short75
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap74:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short75:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap76:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k75:
+k77:
 	VMOVUPS      (R8), Y8
 	VMASKMOVPS   32(R8), Y11, Y9
 	VBROADCASTSS (SI), Y10
@@ -1050,13 +1082,13 @@ k75:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k77
 	DECQ         R11
-	JNZ          k75
-	DECQ         R10
-	JNZ          tap74
+	JNZ          tap76
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias76
+	JZ           nobias78
 	VMOVUPS      (SI), Y10
 	VADDPS       Y10, Y0, Y0
 	VADDPS       Y10, Y2, Y2
@@ -1068,10 +1100,10 @@ k75:
 	VADDPS       Y10, Y5, Y5
 	VADDPS       Y10, Y7, Y7
 
-nobias76:
+nobias78:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu77
+	JZ     norelu79
 	VXORPS Y10, Y10, Y10
 	VMAXPS Y0, Y10, Y0
 	VMAXPS Y1, Y10, Y1
@@ -1082,7 +1114,7 @@ nobias76:
 	VMAXPS Y6, Y10, Y6
 	VMAXPS Y7, Y10, Y7
 
-norelu77:
+norelu79:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
@@ -1102,7 +1134,7 @@ norelu77:
 	MOVQ       96(AX), SI
 	ADDQ       SI, 136(AX)
 	DECQ       80(AX)
-	JNZ        tile71
+	JNZ        tile72
 	VZEROUPPER
 	RET
 
@@ -1116,13 +1148,13 @@ TEXT ·tile4x8MaskAVX2(SB), $0-8
 	MOVQ    32(AX), DX
 	MOVQ    40(AX), BX
 
-tile78:
+tile80:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
 	MOVQ       120(AX), SI
 	TESTQ      $0x00000001, SI
-	JZ         zero79
+	JZ         zero81
 	VMASKMOVPS (DI), Y6, Y0
 	ADDQ       R8, DI
 	VMASKMOVPS (DI), Y6, Y1
@@ -1130,9 +1162,9 @@ tile78:
 	VMASKMOVPS (DI), Y6, Y2
 	ADDQ       R8, DI
 	VMASKMOVPS (DI), Y6, Y3
-	JMP        started80
+	JMP        started82
 
-zero79:
+zero81:
 	VXORPS     Y0, Y0, Y0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -1145,21 +1177,37 @@ zero79:
 	VXORPS     Y3, Y3, Y3
 	PREFETCHT0 (DI)
 
-started80:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started82:
+	CMPQ       56(AX), $0x20
+	JLE        short83
+	CMPQ       80(AX), $0x01
+	JE         short83
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap81:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short83:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap84:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k82:
+k85:
 	VMASKMOVPS   (R8), Y6, Y4
 	VBROADCASTSS (SI), Y5
 	VFMADD231PS  Y4, Y5, Y0
@@ -1172,30 +1220,30 @@ k82:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k85
 	DECQ         R11
-	JNZ          k82
-	DECQ         R10
-	JNZ          tap81
+	JNZ          tap84
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias83
+	JZ           nobias86
 	VMASKMOVPS   (SI), Y6, Y5
 	VADDPS       Y5, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y5, Y2, Y2
 	VADDPS       Y5, Y3, Y3
 
-nobias83:
+nobias86:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu84
+	JZ     norelu87
 	VXORPS Y5, Y5, Y5
 	VMAXPS Y0, Y5, Y0
 	VMAXPS Y1, Y5, Y1
 	VMAXPS Y2, Y5, Y2
 	VMAXPS Y3, Y5, Y3
 
-norelu84:
+norelu87:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
@@ -1211,7 +1259,165 @@ norelu84:
 	MOVQ       96(AX), SI
 	ADDQ       SI, 136(AX)
 	DECQ       80(AX)
-	JNZ        tile78
+	JNZ        tile80
+	VZEROUPPER
+	RET
+
+// func tile4x16PackAVX2(t *tile)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile4x16PackAVX2(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile88:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero89
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y6
+	VMOVUPS 32(DI), Y7
+	JMP     started90
+
+zero89:
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	PREFETCHT0 (DI)
+
+started90:
+	CMPQ       56(AX), $0x20
+	JLE        short91
+	CMPQ       80(AX), $0x01
+	JE         short91
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+
+short91:
+	MOVQ    8(AX), R8
+	MOVQ    144(AX), R10
+	MOVQ    56(AX), R12
+	DECQ    R12
+	IMULQ   BX, R12
+	ADDQ    R8, R12
+	MOVQ    BX, R11
+	SHLQ    $0x05, R11
+	ADDQ    R8, R11
+	CMPQ    R11, R12
+	CMOVQHI R12, R11
+	MOVQ    (AX), SI
+	ADDQ    128(AX), SI
+	LEAQ    (SI)(CX*2), DI
+	ADDQ    CX, DI
+	MOVQ    56(AX), R9
+
+k93:
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	VMOVUPS      Y8, (R10)
+	VMOVUPS      Y9, 32(R10)
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R10
+	ADDQ         BX, R11
+	CMPQ         R11, R12
+	CMOVQHI      R12, R11
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k93
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias94
+	VMOVUPS      (SI), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      32(SI), Y10
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y3, Y3
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y7, Y7
+
+nobias94:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu95
+	VXORPS Y10, Y10, Y10
+	VMAXPS Y0, Y10, Y0
+	VMAXPS Y1, Y10, Y1
+	VMAXPS Y2, Y10, Y2
+	VMAXPS Y3, Y10, Y3
+	VMAXPS Y4, Y10, Y4
+	VMAXPS Y5, Y10, Y5
+	VMAXPS Y6, Y10, Y6
+	VMAXPS Y7, Y10, Y7
+
+norelu95:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile88
 	VZEROUPPER
 	RET
 
@@ -1223,13 +1429,13 @@ TEXT ·tile5x16AVX2(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile85:
+tile96:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero86
+	JZ      zero97
 	VMOVUPS (DI), Y0
 	VMOVUPS 32(DI), Y1
 	ADDQ    R8, DI
@@ -1244,9 +1450,9 @@ tile85:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Y8
 	VMOVUPS 32(DI), Y9
-	JMP     started87
+	JMP     started98
 
-zero86:
+zero97:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	PREFETCHT0 (DI)
@@ -1267,21 +1473,39 @@ zero86:
 	VXORPS     Y9, Y9, Y9
 	PREFETCHT0 (DI)
 
-started87:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started98:
+	CMPQ       56(AX), $0x20
+	JLE        short99
+	CMPQ       80(AX), $0x01
+	JE         short99
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap88:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short99:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap100:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k89:
+k101:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	VBROADCASTSS (SI), Y12
@@ -1302,13 +1526,13 @@ k89:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k101
 	DECQ         R11
-	JNZ          k89
-	DECQ         R10
-	JNZ          tap88
+	JNZ          tap100
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias90
+	JZ           nobias102
 	VMOVUPS      (SI), Y12
 	VADDPS       Y12, Y0, Y0
 	VADDPS       Y12, Y2, Y2
@@ -1322,10 +1546,10 @@ k89:
 	VADDPS       Y12, Y7, Y7
 	VADDPS       Y12, Y9, Y9
 
-nobias90:
+nobias102:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu91
+	JZ     norelu103
 	VXORPS Y12, Y12, Y12
 	VMAXPS Y0, Y12, Y0
 	VMAXPS Y1, Y12, Y1
@@ -1338,7 +1562,7 @@ nobias90:
 	VMAXPS Y8, Y12, Y8
 	VMAXPS Y9, Y12, Y9
 
-norelu91:
+norelu103:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1361,7 +1585,7 @@ norelu91:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile85
+	JNZ     tile96
 	VZEROUPPER
 	RET
 
@@ -1375,13 +1599,13 @@ TEXT ·tile5x16MaskAVX2(SB), $0-8
 	MOVQ    32(AX), DX
 	MOVQ    40(AX), BX
 
-tile92:
+tile104:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
 	MOVQ       120(AX), SI
 	TESTQ      $0x00000001, SI
-	JZ         zero93
+	JZ         zero105
 	VMOVUPS    (DI), Y0
 	VMASKMOVPS 32(DI), Y13, Y1
 	ADDQ       R8, DI
@@ -1396,9 +1620,9 @@ tile92:
 	ADDQ       R8, DI
 	VMOVUPS    (DI), Y8
 	VMASKMOVPS 32(DI), Y13, Y9
-	JMP        started94
+	JMP        started106
 
-zero93:
+zero105:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	PREFETCHT0 (DI)
@@ -1419,21 +1643,39 @@ zero93:
 	VXORPS     Y9, Y9, Y9
 	PREFETCHT0 (DI)
 
-started94:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started106:
+	CMPQ       56(AX), $0x20
+	JLE        short107
+	CMPQ       80(AX), $0x01
+	JE         short107
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap95:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short107:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap108:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k96:
+k109:
 	VMOVUPS      (R8), Y10
 	VMASKMOVPS   32(R8), Y13, Y11
 	VBROADCASTSS (SI), Y12
@@ -1454,13 +1696,13 @@ k96:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k109
 	DECQ         R11
-	JNZ          k96
-	DECQ         R10
-	JNZ          tap95
+	JNZ          tap108
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias97
+	JZ           nobias110
 	VMOVUPS      (SI), Y12
 	VADDPS       Y12, Y0, Y0
 	VADDPS       Y12, Y2, Y2
@@ -1474,10 +1716,10 @@ k96:
 	VADDPS       Y12, Y7, Y7
 	VADDPS       Y12, Y9, Y9
 
-nobias97:
+nobias110:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu98
+	JZ     norelu111
 	VXORPS Y12, Y12, Y12
 	VMAXPS Y0, Y12, Y0
 	VMAXPS Y1, Y12, Y1
@@ -1490,7 +1732,7 @@ nobias97:
 	VMAXPS Y8, Y12, Y8
 	VMAXPS Y9, Y12, Y9
 
-norelu98:
+norelu111:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
@@ -1513,7 +1755,7 @@ norelu98:
 	MOVQ       96(AX), SI
 	ADDQ       SI, 136(AX)
 	DECQ       80(AX)
-	JNZ        tile92
+	JNZ        tile104
 	VZEROUPPER
 	RET
 
@@ -1527,13 +1769,13 @@ TEXT ·tile5x8MaskAVX2(SB), $0-8
 	MOVQ    32(AX), DX
 	MOVQ    40(AX), BX
 
-tile99:
+tile112:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
 	MOVQ       120(AX), SI
 	TESTQ      $0x00000001, SI
-	JZ         zero100
+	JZ         zero113
 	VMASKMOVPS (DI), Y7, Y0
 	ADDQ       R8, DI
 	VMASKMOVPS (DI), Y7, Y1
@@ -1543,9 +1785,9 @@ tile99:
 	VMASKMOVPS (DI), Y7, Y3
 	ADDQ       R8, DI
 	VMASKMOVPS (DI), Y7, Y4
-	JMP        started101
+	JMP        started114
 
-zero100:
+zero113:
 	VXORPS     Y0, Y0, Y0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -1561,21 +1803,39 @@ zero100:
 	VXORPS     Y4, Y4, Y4
 	PREFETCHT0 (DI)
 
-started101:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started114:
+	CMPQ       56(AX), $0x20
+	JLE        short115
+	CMPQ       80(AX), $0x01
+	JE         short115
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap102:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short115:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap116:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k103:
+k117:
 	VMASKMOVPS   (R8), Y7, Y5
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y5, Y6, Y0
@@ -1590,13 +1850,13 @@ k103:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k117
 	DECQ         R11
-	JNZ          k103
-	DECQ         R10
-	JNZ          tap102
+	JNZ          tap116
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias104
+	JZ           nobias118
 	VMASKMOVPS   (SI), Y7, Y6
 	VADDPS       Y6, Y0, Y0
 	VADDPS       Y6, Y1, Y1
@@ -1604,10 +1864,10 @@ k103:
 	VADDPS       Y6, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 
-nobias104:
+nobias118:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu105
+	JZ     norelu119
 	VXORPS Y6, Y6, Y6
 	VMAXPS Y0, Y6, Y0
 	VMAXPS Y1, Y6, Y1
@@ -1615,7 +1875,7 @@ nobias104:
 	VMAXPS Y3, Y6, Y3
 	VMAXPS Y4, Y6, Y4
 
-norelu105:
+norelu119:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
@@ -1633,7 +1893,184 @@ norelu105:
 	MOVQ       96(AX), SI
 	ADDQ       SI, 136(AX)
 	DECQ       80(AX)
-	JNZ        tile99
+	JNZ        tile112
+	VZEROUPPER
+	RET
+
+// func tile5x16PackAVX2(t *tile)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile5x16PackAVX2(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile120:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero121
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y6
+	VMOVUPS 32(DI), Y7
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	JMP     started122
+
+zero121:
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	PREFETCHT0 (DI)
+
+started122:
+	CMPQ       56(AX), $0x20
+	JLE        short123
+	CMPQ       80(AX), $0x01
+	JE         short123
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+
+short123:
+	MOVQ    8(AX), R8
+	MOVQ    144(AX), R10
+	MOVQ    56(AX), R12
+	DECQ    R12
+	IMULQ   BX, R12
+	ADDQ    R8, R12
+	MOVQ    BX, R11
+	SHLQ    $0x05, R11
+	ADDQ    R8, R11
+	CMPQ    R11, R12
+	CMOVQHI R12, R11
+	MOVQ    (AX), SI
+	ADDQ    128(AX), SI
+	LEAQ    (SI)(CX*2), DI
+	ADDQ    CX, DI
+	MOVQ    56(AX), R9
+
+k125:
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	VMOVUPS      Y10, (R10)
+	VMOVUPS      Y11, 32(R10)
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R10
+	ADDQ         BX, R11
+	CMPQ         R11, R12
+	CMOVQHI      R12, R11
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (SI)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (SI)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (DI)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k125
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias126
+	VMOVUPS      (SI), Y12
+	VADDPS       Y12, Y0, Y0
+	VADDPS       Y12, Y2, Y2
+	VADDPS       Y12, Y4, Y4
+	VADDPS       Y12, Y6, Y6
+	VADDPS       Y12, Y8, Y8
+	VMOVUPS      32(SI), Y12
+	VADDPS       Y12, Y1, Y1
+	VADDPS       Y12, Y3, Y3
+	VADDPS       Y12, Y5, Y5
+	VADDPS       Y12, Y7, Y7
+	VADDPS       Y12, Y9, Y9
+
+nobias126:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu127
+	VXORPS Y12, Y12, Y12
+	VMAXPS Y0, Y12, Y0
+	VMAXPS Y1, Y12, Y1
+	VMAXPS Y2, Y12, Y2
+	VMAXPS Y3, Y12, Y3
+	VMAXPS Y4, Y12, Y4
+	VMAXPS Y5, Y12, Y5
+	VMAXPS Y6, Y12, Y6
+	VMAXPS Y7, Y12, Y7
+	VMAXPS Y8, Y12, Y8
+	VMAXPS Y9, Y12, Y9
+
+norelu127:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile120
 	VZEROUPPER
 	RET
 
@@ -1645,13 +2082,13 @@ TEXT ·tile6x16AVX2(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile106:
+tile128:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero107
+	JZ      zero129
 	VMOVUPS (DI), Y0
 	VMOVUPS 32(DI), Y1
 	ADDQ    R8, DI
@@ -1669,9 +2106,9 @@ tile106:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Y10
 	VMOVUPS 32(DI), Y11
-	JMP     started108
+	JMP     started130
 
-zero107:
+zero129:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	PREFETCHT0 (DI)
@@ -1696,21 +2133,41 @@ zero107:
 	VXORPS     Y11, Y11, Y11
 	PREFETCHT0 (DI)
 
-started108:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started130:
+	CMPQ       56(AX), $0x20
+	JLE        short131
+	CMPQ       80(AX), $0x01
+	JE         short131
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap109:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short131:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap132:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k110:
+k133:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (SI), Y14
@@ -1734,13 +2191,13 @@ k110:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k133
 	DECQ         R11
-	JNZ          k110
-	DECQ         R10
-	JNZ          tap109
+	JNZ          tap132
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias111
+	JZ           nobias134
 	VMOVUPS      (SI), Y14
 	VADDPS       Y14, Y0, Y0
 	VADDPS       Y14, Y2, Y2
@@ -1756,10 +2213,10 @@ k110:
 	VADDPS       Y14, Y9, Y9
 	VADDPS       Y14, Y11, Y11
 
-nobias111:
+nobias134:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu112
+	JZ     norelu135
 	VXORPS Y14, Y14, Y14
 	VMAXPS Y0, Y14, Y0
 	VMAXPS Y1, Y14, Y1
@@ -1774,7 +2231,7 @@ nobias111:
 	VMAXPS Y10, Y14, Y10
 	VMAXPS Y11, Y14, Y11
 
-norelu112:
+norelu135:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1800,7 +2257,7 @@ norelu112:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile106
+	JNZ     tile128
 	VZEROUPPER
 	RET
 
@@ -1814,13 +2271,13 @@ TEXT ·tile6x16MaskAVX2(SB), $0-8
 	MOVQ    32(AX), DX
 	MOVQ    40(AX), BX
 
-tile113:
+tile136:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
 	MOVQ       120(AX), SI
 	TESTQ      $0x00000001, SI
-	JZ         zero114
+	JZ         zero137
 	VMOVUPS    (DI), Y0
 	VMASKMOVPS 32(DI), Y15, Y1
 	ADDQ       R8, DI
@@ -1838,9 +2295,9 @@ tile113:
 	ADDQ       R8, DI
 	VMOVUPS    (DI), Y10
 	VMASKMOVPS 32(DI), Y15, Y11
-	JMP        started115
+	JMP        started138
 
-zero114:
+zero137:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	PREFETCHT0 (DI)
@@ -1865,21 +2322,41 @@ zero114:
 	VXORPS     Y11, Y11, Y11
 	PREFETCHT0 (DI)
 
-started115:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started138:
+	CMPQ       56(AX), $0x20
+	JLE        short139
+	CMPQ       80(AX), $0x01
+	JE         short139
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap116:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short139:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap140:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k117:
+k141:
 	VMOVUPS      (R8), Y12
 	VMASKMOVPS   32(R8), Y15, Y13
 	VBROADCASTSS (SI), Y14
@@ -1903,13 +2380,13 @@ k117:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k141
 	DECQ         R11
-	JNZ          k117
-	DECQ         R10
-	JNZ          tap116
+	JNZ          tap140
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias118
+	JZ           nobias142
 	VMOVUPS      (SI), Y14
 	VADDPS       Y14, Y0, Y0
 	VADDPS       Y14, Y2, Y2
@@ -1925,10 +2402,10 @@ k117:
 	VADDPS       Y14, Y9, Y9
 	VADDPS       Y14, Y11, Y11
 
-nobias118:
+nobias142:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu119
+	JZ     norelu143
 	VXORPS Y14, Y14, Y14
 	VMAXPS Y0, Y14, Y0
 	VMAXPS Y1, Y14, Y1
@@ -1943,7 +2420,7 @@ nobias118:
 	VMAXPS Y10, Y14, Y10
 	VMAXPS Y11, Y14, Y11
 
-norelu119:
+norelu143:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
@@ -1969,7 +2446,7 @@ norelu119:
 	MOVQ       96(AX), SI
 	ADDQ       SI, 136(AX)
 	DECQ       80(AX)
-	JNZ        tile113
+	JNZ        tile136
 	VZEROUPPER
 	RET
 
@@ -1983,13 +2460,13 @@ TEXT ·tile6x8MaskAVX2(SB), $0-8
 	MOVQ    32(AX), DX
 	MOVQ    40(AX), BX
 
-tile120:
+tile144:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
 	MOVQ       120(AX), SI
 	TESTQ      $0x00000001, SI
-	JZ         zero121
+	JZ         zero145
 	VMASKMOVPS (DI), Y8, Y0
 	ADDQ       R8, DI
 	VMASKMOVPS (DI), Y8, Y1
@@ -2001,9 +2478,9 @@ tile120:
 	VMASKMOVPS (DI), Y8, Y4
 	ADDQ       R8, DI
 	VMASKMOVPS (DI), Y8, Y5
-	JMP        started122
+	JMP        started146
 
-zero121:
+zero145:
 	VXORPS     Y0, Y0, Y0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -2022,21 +2499,41 @@ zero121:
 	VXORPS     Y5, Y5, Y5
 	PREFETCHT0 (DI)
 
-started122:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started146:
+	CMPQ       56(AX), $0x20
+	JLE        short147
+	CMPQ       80(AX), $0x01
+	JE         short147
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap123:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short147:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap148:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k124:
+k149:
 	VMASKMOVPS   (R8), Y8, Y6
 	VBROADCASTSS (SI), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -2053,13 +2550,13 @@ k124:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k149
 	DECQ         R11
-	JNZ          k124
-	DECQ         R10
-	JNZ          tap123
+	JNZ          tap148
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias125
+	JZ           nobias150
 	VMASKMOVPS   (SI), Y8, Y7
 	VADDPS       Y7, Y0, Y0
 	VADDPS       Y7, Y1, Y1
@@ -2068,10 +2565,10 @@ k124:
 	VADDPS       Y7, Y4, Y4
 	VADDPS       Y7, Y5, Y5
 
-nobias125:
+nobias150:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu126
+	JZ     norelu151
 	VXORPS Y7, Y7, Y7
 	VMAXPS Y0, Y7, Y0
 	VMAXPS Y1, Y7, Y1
@@ -2080,7 +2577,7 @@ nobias125:
 	VMAXPS Y4, Y7, Y4
 	VMAXPS Y5, Y7, Y5
 
-norelu126:
+norelu151:
 	MOVQ       16(AX), DI
 	ADDQ       136(AX), DI
 	MOVQ       48(AX), R8
@@ -2100,7 +2597,203 @@ norelu126:
 	MOVQ       96(AX), SI
 	ADDQ       SI, 136(AX)
 	DECQ       80(AX)
-	JNZ        tile120
+	JNZ        tile144
+	VZEROUPPER
+	RET
+
+// func tile6x16PackAVX2(t *tile)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tile6x16PackAVX2(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile152:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero153
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y6
+	VMOVUPS 32(DI), Y7
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y10
+	VMOVUPS 32(DI), Y11
+	JMP     started154
+
+zero153:
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	PREFETCHT0 (DI)
+
+started154:
+	CMPQ       56(AX), $0x20
+	JLE        short155
+	CMPQ       80(AX), $0x01
+	JE         short155
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+
+short155:
+	MOVQ    8(AX), R8
+	MOVQ    144(AX), R10
+	MOVQ    56(AX), R12
+	DECQ    R12
+	IMULQ   BX, R12
+	ADDQ    R8, R12
+	MOVQ    BX, R11
+	SHLQ    $0x05, R11
+	ADDQ    R8, R11
+	CMPQ    R11, R12
+	CMOVQHI R12, R11
+	MOVQ    (AX), SI
+	ADDQ    128(AX), SI
+	LEAQ    (SI)(CX*2), DI
+	ADDQ    CX, DI
+	MOVQ    56(AX), R9
+
+k157:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VMOVUPS      Y12, (R10)
+	VMOVUPS      Y13, 32(R10)
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R10
+	ADDQ         BX, R11
+	CMPQ         R11, R12
+	CMOVQHI      R12, R11
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (SI)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k157
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias158
+	VMOVUPS      (SI), Y14
+	VADDPS       Y14, Y0, Y0
+	VADDPS       Y14, Y2, Y2
+	VADDPS       Y14, Y4, Y4
+	VADDPS       Y14, Y6, Y6
+	VADDPS       Y14, Y8, Y8
+	VADDPS       Y14, Y10, Y10
+	VMOVUPS      32(SI), Y14
+	VADDPS       Y14, Y1, Y1
+	VADDPS       Y14, Y3, Y3
+	VADDPS       Y14, Y5, Y5
+	VADDPS       Y14, Y7, Y7
+	VADDPS       Y14, Y9, Y9
+	VADDPS       Y14, Y11, Y11
+
+nobias158:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu159
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
+	VMAXPS Y11, Y14, Y11
+
+norelu159:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y10, (DI)
+	VMOVUPS Y11, 32(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile152
 	VZEROUPPER
 	RET
 
@@ -2112,13 +2805,13 @@ TEXT ·tile1x64AVX2(SB), $0-8
 	MOVQ 32(AX), CX
 	MOVQ 40(AX), DX
 
-tile127:
+tile160:
 	MOVQ    16(AX), SI
 	ADDQ    136(AX), SI
 	MOVQ    48(AX), BX
 	MOVQ    120(AX), BX
 	TESTQ   $0x00000001, BX
-	JZ      zero128
+	JZ      zero161
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	VMOVUPS 64(SI), Y2
@@ -2127,9 +2820,9 @@ tile127:
 	VMOVUPS 160(SI), Y5
 	VMOVUPS 192(SI), Y6
 	VMOVUPS 224(SI), Y7
-	JMP     started129
+	JMP     started162
 
-zero128:
+zero161:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -2143,19 +2836,19 @@ zero128:
 	PREFETCHT0 128(SI)
 	PREFETCHT0 192(SI)
 
-started129:
+started162:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
-tap130:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+tap163:
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
-k131:
+k164:
 	VBROADCASTSS (BX), Y8
 	VFMADD231PS  (SI), Y8, Y0
 	VFMADD231PS  32(SI), Y8, Y1
@@ -2167,13 +2860,13 @@ k131:
 	VFMADD231PS  224(SI), Y8, Y7
 	ADDQ         CX, BX
 	ADDQ         DX, SI
+	DECQ         DI
+	JNZ          k164
 	DECQ         R9
-	JNZ          k131
-	DECQ         R8
-	JNZ          tap130
+	JNZ          tap163
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
-	JZ           nobias132
+	JZ           nobias165
 	VMOVUPS      (BX), Y8
 	VADDPS       Y8, Y0, Y0
 	VMOVUPS      32(BX), Y8
@@ -2191,10 +2884,10 @@ k131:
 	VMOVUPS      224(BX), Y8
 	VADDPS       Y8, Y7, Y7
 
-nobias132:
+nobias165:
 	MOVQ   120(AX), BX
 	TESTQ  $0x00000002, BX
-	JZ     norelu133
+	JZ     norelu166
 	VXORPS Y8, Y8, Y8
 	VMAXPS Y0, Y8, Y0
 	VMAXPS Y1, Y8, Y1
@@ -2205,7 +2898,7 @@ nobias132:
 	VMAXPS Y6, Y8, Y6
 	VMAXPS Y7, Y8, Y7
 
-norelu133:
+norelu166:
 	MOVQ    16(AX), SI
 	ADDQ    136(AX), SI
 	MOVQ    48(AX), BX
@@ -2222,7 +2915,7 @@ norelu133:
 	MOVQ    96(AX), BX
 	ADDQ    BX, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile127
+	JNZ     tile160
 	VZEROUPPER
 	RET
 
@@ -2234,13 +2927,13 @@ TEXT ·tile2x32AVX2(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile134:
+tile167:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero135
+	JZ      zero168
 	VMOVUPS (DI), Y0
 	VMOVUPS 32(DI), Y1
 	VMOVUPS 64(DI), Y2
@@ -2250,9 +2943,9 @@ tile134:
 	VMOVUPS 32(DI), Y5
 	VMOVUPS 64(DI), Y6
 	VMOVUPS 96(DI), Y7
-	JMP     started136
+	JMP     started169
 
-zero135:
+zero168:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -2267,19 +2960,19 @@ zero135:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started136:
+started169:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
-tap137:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+tap170:
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
-k138:
+k171:
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VMOVUPS      64(DI), Y10
@@ -2296,13 +2989,13 @@ k138:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         DX, SI
 	ADDQ         BX, DI
+	DECQ         R8
+	JNZ          k171
 	DECQ         R10
-	JNZ          k138
-	DECQ         R9
-	JNZ          tap137
+	JNZ          tap170
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias139
+	JZ           nobias172
 	VMOVUPS      (SI), Y12
 	VADDPS       Y12, Y0, Y0
 	VADDPS       Y12, Y4, Y4
@@ -2316,10 +3009,10 @@ k138:
 	VADDPS       Y12, Y3, Y3
 	VADDPS       Y12, Y7, Y7
 
-nobias139:
+nobias172:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu140
+	JZ     norelu173
 	VXORPS Y12, Y12, Y12
 	VMAXPS Y0, Y12, Y0
 	VMAXPS Y1, Y12, Y1
@@ -2330,7 +3023,7 @@ nobias139:
 	VMAXPS Y6, Y12, Y6
 	VMAXPS Y7, Y12, Y7
 
-norelu140:
+norelu173:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2348,7 +3041,7 @@ norelu140:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile134
+	JNZ     tile167
 	VZEROUPPER
 	RET
 
@@ -2360,13 +3053,13 @@ TEXT ·tile3x24AVX2(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile141:
+tile174:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero142
+	JZ      zero175
 	VMOVUPS (DI), Y0
 	VMOVUPS 32(DI), Y1
 	VMOVUPS 64(DI), Y2
@@ -2378,9 +3071,9 @@ tile141:
 	VMOVUPS (DI), Y6
 	VMOVUPS 32(DI), Y7
 	VMOVUPS 64(DI), Y8
-	JMP     started143
+	JMP     started176
 
-zero142:
+zero175:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -2399,19 +3092,19 @@ zero142:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started143:
+started176:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
-tap144:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+tap177:
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
-k145:
+k178:
 	VMOVUPS      (DI), Y9
 	VMOVUPS      32(DI), Y10
 	VMOVUPS      64(DI), Y11
@@ -2429,13 +3122,13 @@ k145:
 	VFMADD231PS  Y11, Y12, Y8
 	ADDQ         DX, SI
 	ADDQ         BX, DI
+	DECQ         R8
+	JNZ          k178
 	DECQ         R10
-	JNZ          k145
-	DECQ         R9
-	JNZ          tap144
+	JNZ          tap177
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias146
+	JZ           nobias179
 	VMOVUPS      (SI), Y12
 	VADDPS       Y12, Y0, Y0
 	VADDPS       Y12, Y3, Y3
@@ -2449,10 +3142,10 @@ k145:
 	VADDPS       Y12, Y5, Y5
 	VADDPS       Y12, Y8, Y8
 
-nobias146:
+nobias179:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu147
+	JZ     norelu180
 	VXORPS Y12, Y12, Y12
 	VMAXPS Y0, Y12, Y0
 	VMAXPS Y1, Y12, Y1
@@ -2464,7 +3157,7 @@ nobias146:
 	VMAXPS Y7, Y12, Y7
 	VMAXPS Y8, Y12, Y8
 
-norelu147:
+norelu180:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2484,7 +3177,7 @@ norelu147:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile141
+	JNZ     tile174
 	VZEROUPPER
 	RET
 
@@ -2499,18 +3192,18 @@ TEXT ·sumRows8AVX2(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero148
+	JZ      zero181
 	VMOVUPS (AX), Y0
-	JMP     started149
+	JMP     started182
 
-zero148:
+zero181:
 	VXORPS Y0, Y0, Y0
 
-started149:
+started182:
 	TESTQ BX, BX
-	JZ    done151
+	JZ    done184
 
-element150:
+element183:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Y1
@@ -2518,9 +3211,9 @@ element150:
 	ADDQ         SI, R8
 	VFMADD231PS  (R8), Y1, Y0
 	DECQ         BX
-	JNZ          element150
+	JNZ          element183
 
-done151:
+done184:
 	VMOVUPS Y0, (AX)
 	VZEROUPPER
 	RET
@@ -2538,21 +3231,21 @@ TEXT ·sumBits8AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row152:
+row185:
 	TESTQ   $0x00000001, R9
-	JZ      zero155
+	JZ      zero188
 	VMOVUPS (AX), Y0
-	JMP     started156
+	JMP     started189
 
-zero155:
+zero188:
 	VXORPS Y0, Y0, Y0
 
-started156:
+started189:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done154
+	JZ    done187
 
-element153:
+element186:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -2561,15 +3254,15 @@ element153:
 	ADDQ         DI, R12
 	VFMADD231PS  (R12), Y1, Y0
 	BLSRQ        R11, R11
-	JNZ          element153
+	JNZ          element186
 
-done154:
+done187:
 	VMOVUPS Y0, (AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row152
+	JNZ     row185
 	VZEROUPPER
 	RET
 
@@ -2584,20 +3277,20 @@ TEXT ·sumRows16AVX2(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero157
+	JZ      zero190
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	JMP     started158
+	JMP     started191
 
-zero157:
+zero190:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-started158:
+started191:
 	TESTQ BX, BX
-	JZ    done160
+	JZ    done193
 
-element159:
+element192:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Y2
@@ -2606,9 +3299,9 @@ element159:
 	VFMADD231PS  (R8), Y2, Y0
 	VFMADD231PS  32(R8), Y2, Y1
 	DECQ         BX
-	JNZ          element159
+	JNZ          element192
 
-done160:
+done193:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
@@ -2627,23 +3320,23 @@ TEXT ·sumBits16AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row161:
+row194:
 	TESTQ   $0x00000001, R9
-	JZ      zero164
+	JZ      zero197
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	JMP     started165
+	JMP     started198
 
-zero164:
+zero197:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-started165:
+started198:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done163
+	JZ    done196
 
-element162:
+element195:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -2653,16 +3346,16 @@ element162:
 	VFMADD231PS  (R12), Y2, Y0
 	VFMADD231PS  32(R12), Y2, Y1
 	BLSRQ        R11, R11
-	JNZ          element162
+	JNZ          element195
 
-done163:
+done196:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row161
+	JNZ     row194
 	VZEROUPPER
 	RET
 
@@ -2677,24 +3370,24 @@ TEXT ·sumRows32AVX2(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero166
+	JZ      zero199
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	JMP     started167
+	JMP     started200
 
-zero166:
+zero199:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-started167:
+started200:
 	TESTQ BX, BX
-	JZ    done169
+	JZ    done202
 
-element168:
+element201:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Y4
@@ -2705,9 +3398,9 @@ element168:
 	VFMADD231PS  64(R8), Y4, Y2
 	VFMADD231PS  96(R8), Y4, Y3
 	DECQ         BX
-	JNZ          element168
+	JNZ          element201
 
-done169:
+done202:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -2728,27 +3421,27 @@ TEXT ·sumBits32AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row170:
+row203:
 	TESTQ   $0x00000001, R9
-	JZ      zero173
+	JZ      zero206
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	JMP     started174
+	JMP     started207
 
-zero173:
+zero206:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-started174:
+started207:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done172
+	JZ    done205
 
-element171:
+element204:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -2760,9 +3453,9 @@ element171:
 	VFMADD231PS  64(R12), Y4, Y2
 	VFMADD231PS  96(R12), Y4, Y3
 	BLSRQ        R11, R11
-	JNZ          element171
+	JNZ          element204
 
-done172:
+done205:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -2771,7 +3464,7 @@ done172:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row170
+	JNZ     row203
 	VZEROUPPER
 	RET
 
@@ -2786,7 +3479,7 @@ TEXT ·sumRows64AVX2(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero175
+	JZ      zero208
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -2795,9 +3488,9 @@ TEXT ·sumRows64AVX2(SB), $0-56
 	VMOVUPS 160(AX), Y5
 	VMOVUPS 192(AX), Y6
 	VMOVUPS 224(AX), Y7
-	JMP     started176
+	JMP     started209
 
-zero175:
+zero208:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2807,11 +3500,11 @@ zero175:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-started176:
+started209:
 	TESTQ BX, BX
-	JZ    done178
+	JZ    done211
 
-element177:
+element210:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Y8
@@ -2826,9 +3519,9 @@ element177:
 	VFMADD231PS  192(R8), Y8, Y6
 	VFMADD231PS  224(R8), Y8, Y7
 	DECQ         BX
-	JNZ          element177
+	JNZ          element210
 
-done178:
+done211:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -2853,9 +3546,9 @@ TEXT ·sumBits64AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row179:
+row212:
 	TESTQ   $0x00000001, R9
-	JZ      zero182
+	JZ      zero215
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -2864,9 +3557,9 @@ row179:
 	VMOVUPS 160(AX), Y5
 	VMOVUPS 192(AX), Y6
 	VMOVUPS 224(AX), Y7
-	JMP     started183
+	JMP     started216
 
-zero182:
+zero215:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2876,12 +3569,12 @@ zero182:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-started183:
+started216:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done181
+	JZ    done214
 
-element180:
+element213:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -2897,9 +3590,9 @@ element180:
 	VFMADD231PS  192(R12), Y8, Y6
 	VFMADD231PS  224(R12), Y8, Y7
 	BLSRQ        R11, R11
-	JNZ          element180
+	JNZ          element213
 
-done181:
+done214:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -2912,7 +3605,7 @@ done181:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row179
+	JNZ     row212
 	VZEROUPPER
 	RET
 
@@ -2928,9 +3621,9 @@ TEXT ·nonzeros8(SB), $0-40
 	VXORPS  Y1, Y1, Y1
 	VMOVUPS const00000008AVX2<>+0(SB), Y2
 	TESTQ   DX, DX
-	JZ      done185
+	JZ      done218
 
-loop184:
+loop217:
 	VCMPPS    $0x04, (CX), Y0, Y3
 	VMOVMSKPS Y3, DI
 	SHLQ      $0x04, DI
@@ -2942,9 +3635,9 @@ loop184:
 	VPADDD    Y2, Y1, Y1
 	ADDQ      $0x20, CX
 	SUBQ      $0x08, DX
-	JNZ       loop184
+	JNZ       loop217
 
-done185:
+done218:
 	SUBQ SI, AX
 	SHRQ $0x02, AX
 	VZEROUPPER
@@ -2972,25 +3665,25 @@ TEXT ·nonzeroBits8(SB), $0-40
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS const00000001AVX2<>+0(SB), Y1
 
-columns186:
+columns219:
 	VXORPS  Y3, Y3, Y3
 	VMOVDQU Y1, Y2
 	MOVQ    CX, DI
 	MOVQ    BX, R8
 
-down187:
+down220:
 	VCMPPS  $0x04, (DI), Y0, Y4
 	VPAND   Y2, Y4, Y4
 	VPOR    Y4, Y3, Y3
 	VPSLLD  $0x01, Y2, Y2
 	ADDQ    DX, DI
 	DECQ    R8
-	JNZ     down187
+	JNZ     down220
 	VMOVDQU Y3, (AX)
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
 	SUBQ    $0x08, SI
-	JNZ     columns186
+	JNZ     columns219
 	VZEROUPPER
 	RET
 
@@ -3014,20 +3707,20 @@ TEXT ·notFinite8(SB), $0-36
 	VMOVUPS const7f800000AVX2<>+0(SB), Y0
 	VXORPS  Y1, Y1, Y1
 
-row188:
+row221:
 	MOVQ AX, SI
 	MOVQ BX, DI
 
-loop189:
+loop222:
 	VPAND     (SI), Y0, Y2
 	VPCMPEQD  Y0, Y2, Y2
 	VPOR      Y2, Y1, Y1
 	ADDQ      $0x20, SI
 	SUBQ      $0x08, DI
-	JNZ       loop189
+	JNZ       loop222
 	ADDQ      CX, AX
 	DECQ      DX
-	JNZ       row188
+	JNZ       row221
 	VMOVMSKPS Y1, AX
 	VZEROUPPER
 	MOVL      AX, ret+32(FP)
@@ -3062,7 +3755,7 @@ TEXT ·peakFMAAVX2(SB), $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop190:
+loop223:
 	VFMADD231PS Y12, Y13, Y0
 	VFMADD231PS Y12, Y13, Y1
 	VFMADD231PS Y12, Y13, Y2
@@ -3112,7 +3805,7 @@ loop190:
 	VFMADD231PS Y12, Y13, Y10
 	VFMADD231PS Y12, Y13, Y11
 	DECQ        AX
-	JNZ         loop190
+	JNZ         loop223
 	VZEROUPPER
 	RET
 
@@ -3124,7 +3817,7 @@ TEXT ·copyPanelAVX2(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop191:
+loop224:
 	VMOVUPS (CX), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(CX), Y1
@@ -3132,7 +3825,7 @@ loop191:
 	ADDQ    DX, CX
 	ADDQ    $0x40, AX
 	DECQ    BX
-	JNZ     loop191
+	JNZ     loop224
 	VZEROUPPER
 	RET
 
@@ -3146,7 +3839,7 @@ TEXT ·packT8(SB), $0-48
 	MOVQ rows+32(FP), SI
 	MOVQ k+40(FP), DI
 
-loop192:
+loop225:
 	MOVQ       DX, R8
 	MOVQ       SI, R9
 	XORQ       R10, R10
@@ -3228,7 +3921,7 @@ loop192:
 	ADDQ       CX, AX
 	ADDQ       $0x20, DX
 	SUBQ       $0x08, DI
-	JNZ        loop192
+	JNZ        loop225
 	VZEROUPPER
 	RET
 
@@ -3241,12 +3934,12 @@ TEXT ·packN8(SB), $0-40
 	MOVQ srcStep+24(FP), BX
 	MOVQ k+32(FP), SI
 
-loop193:
+loop226:
 	VMOVUPS (DX), Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    BX, DX
 	ADDQ    CX, AX
 	DECQ    SI
-	JNZ     loop193
+	JNZ     loop226
 	VZEROUPPER
 	RET

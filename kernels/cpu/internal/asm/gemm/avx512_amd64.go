@@ -113,6 +113,9 @@ func tile12x32MaskAVX512(t *tile)
 func tile12x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile12x32PackAVX512(t *tile)
+
+//go:noescape
 func tile13x32AVX512(t *tile)
 
 //go:noescape
@@ -122,6 +125,9 @@ func tile13x32MaskAVX512(t *tile)
 func tile13x16MaskAVX512(t *tile)
 
 //go:noescape
+func tile13x32PackAVX512(t *tile)
+
+//go:noescape
 func tile14x32AVX512(t *tile)
 
 //go:noescape
@@ -129,6 +135,9 @@ func tile14x32MaskAVX512(t *tile)
 
 //go:noescape
 func tile14x16MaskAVX512(t *tile)
+
+//go:noescape
+func tile14x32PackAVX512(t *tile)
 
 //go:noescape
 func tile1x128AVX512(t *tile)

@@ -29,15 +29,15 @@ zero2:
 
 started3:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
 tap4:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
 k5:
 	VMOVUPS      (SI), Z2
@@ -47,9 +47,9 @@ k5:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         CX, BX
 	ADDQ         DX, SI
-	DECQ         R9
+	DECQ         DI
 	JNZ          k5
-	DECQ         R8
+	DECQ         R9
 	JNZ          tap4
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
@@ -111,15 +111,15 @@ zero9:
 
 started10:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
 tap11:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
 k12:
 	VMOVUPS      (SI), Z2
@@ -129,9 +129,9 @@ k12:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         CX, BX
 	ADDQ         DX, SI
-	DECQ         R9
+	DECQ         DI
 	JNZ          k12
-	DECQ         R8
+	DECQ         R9
 	JNZ          tap11
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
@@ -190,15 +190,15 @@ zero16:
 
 started17:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
 tap18:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
 k19:
 	VMOVUPS.Z    (SI), K1, Z1
@@ -206,9 +206,9 @@ k19:
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         CX, BX
 	ADDQ         DX, SI
-	DECQ         R9
+	DECQ         DI
 	JNZ          k19
-	DECQ         R8
+	DECQ         R9
 	JNZ          tap18
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
@@ -272,15 +272,15 @@ zero23:
 
 started24:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap25:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k26:
 	VMOVUPS      (DI), Z4
@@ -293,9 +293,9 @@ k26:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k26
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap25
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -372,15 +372,15 @@ zero30:
 
 started31:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap32:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k33:
 	VMOVUPS      (DI), Z4
@@ -393,9 +393,9 @@ k33:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k33
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap32
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -466,15 +466,15 @@ zero37:
 
 started38:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap39:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k40:
 	VMOVUPS.Z    (DI), K1, Z2
@@ -484,9 +484,9 @@ k40:
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k40
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap39
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -562,15 +562,15 @@ zero44:
 
 started45:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap46:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k47:
 	VMOVUPS      (DI), Z6
@@ -586,9 +586,9 @@ k47:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k47
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap46
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -680,15 +680,15 @@ zero51:
 
 started52:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap53:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k54:
 	VMOVUPS      (DI), Z6
@@ -704,9 +704,9 @@ k54:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k54
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap53
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -789,15 +789,15 @@ zero58:
 
 started59:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
 tap60:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
 k61:
 	VMOVUPS.Z    (DI), K1, Z3
@@ -809,9 +809,9 @@ k61:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         DX, SI
 	ADDQ         BX, DI
-	DECQ         R10
+	DECQ         R8
 	JNZ          k61
-	DECQ         R9
+	DECQ         R10
 	JNZ          tap60
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -898,20 +898,40 @@ zero65:
 	PREFETCHT0 64(DI)
 
 started66:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+	CMPQ       56(AX), $0x20
+	JLE        short67
+	CMPQ       80(AX), $0x01
+	JE         short67
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap67:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short67:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap68:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k68:
+k69:
 	VMOVUPS      (R8), Z8
 	VMOVUPS      64(R8), Z9
 	VBROADCASTSS (SI), Z10
@@ -929,13 +949,13 @@ k68:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k69
 	DECQ         R11
-	JNZ          k68
-	DECQ         R10
-	JNZ          tap67
+	JNZ          tap68
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias69
+	JZ           nobias70
 	VMOVUPS      (SI), Z10
 	VADDPS       Z10, Z0, Z0
 	VADDPS       Z10, Z2, Z2
@@ -947,10 +967,10 @@ k68:
 	VADDPS       Z10, Z5, Z5
 	VADDPS       Z10, Z7, Z7
 
-nobias69:
+nobias70:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu70
+	JZ     norelu71
 	VPXORD Z10, Z10, Z10
 	VMAXPS Z0, Z10, Z0
 	VMAXPS Z1, Z10, Z1
@@ -961,7 +981,7 @@ nobias69:
 	VMAXPS Z6, Z10, Z6
 	VMAXPS Z7, Z10, Z7
 
-norelu70:
+norelu71:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -995,13 +1015,13 @@ TEXT ·tile4x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile71:
+tile72:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero72
+	JZ        zero73
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -1013,9 +1033,9 @@ tile71:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z6
 	VMOVUPS.Z 64(DI), K1, Z7
-	JMP       started73
+	JMP       started74
 
-zero72:
+zero73:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -1036,21 +1056,41 @@ zero72:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started73:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started74:
+	CMPQ       56(AX), $0x20
+	JLE        short75
+	CMPQ       80(AX), $0x01
+	JE         short75
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap74:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short75:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap76:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k75:
+k77:
 	VMOVUPS      (R8), Z8
 	VMOVUPS.Z    64(R8), K1, Z9
 	VBROADCASTSS (SI), Z10
@@ -1068,13 +1108,13 @@ k75:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k77
 	DECQ         R11
-	JNZ          k75
-	DECQ         R10
-	JNZ          tap74
+	JNZ          tap76
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias76
+	JZ           nobias78
 	VMOVUPS      (SI), Z10
 	VADDPS       Z10, Z0, Z0
 	VADDPS       Z10, Z2, Z2
@@ -1086,10 +1126,10 @@ k75:
 	VADDPS       Z10, Z5, Z5
 	VADDPS       Z10, Z7, Z7
 
-nobias76:
+nobias78:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu77
+	JZ     norelu79
 	VPXORD Z10, Z10, Z10
 	VMAXPS Z0, Z10, Z0
 	VMAXPS Z1, Z10, Z1
@@ -1100,7 +1140,7 @@ nobias76:
 	VMAXPS Z6, Z10, Z6
 	VMAXPS Z7, Z10, Z7
 
-norelu77:
+norelu79:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1120,7 +1160,7 @@ norelu77:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile71
+	JNZ     tile72
 	VZEROUPPER
 	RET
 
@@ -1134,13 +1174,13 @@ TEXT ·tile4x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile78:
+tile80:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero79
+	JZ        zero81
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -1148,9 +1188,9 @@ tile78:
 	VMOVUPS.Z (DI), K1, Z2
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z3
-	JMP       started80
+	JMP       started82
 
-zero79:
+zero81:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -1163,21 +1203,37 @@ zero79:
 	VPXORD     Z3, Z3, Z3
 	PREFETCHT0 (DI)
 
-started80:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started82:
+	CMPQ       56(AX), $0x20
+	JLE        short83
+	CMPQ       80(AX), $0x01
+	JE         short83
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap81:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short83:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap84:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k82:
+k85:
 	VMOVUPS.Z    (R8), K1, Z4
 	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -1190,30 +1246,30 @@ k82:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k85
 	DECQ         R11
-	JNZ          k82
-	DECQ         R10
-	JNZ          tap81
+	JNZ          tap84
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias83
+	JZ           nobias86
 	VMOVUPS.Z    (SI), K1, Z5
 	VADDPS       Z5, Z0, Z0
 	VADDPS       Z5, Z1, Z1
 	VADDPS       Z5, Z2, Z2
 	VADDPS       Z5, Z3, Z3
 
-nobias83:
+nobias86:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu84
+	JZ     norelu87
 	VPXORD Z5, Z5, Z5
 	VMAXPS Z0, Z5, Z0
 	VMAXPS Z1, Z5, Z1
 	VMAXPS Z2, Z5, Z2
 	VMAXPS Z3, Z5, Z3
 
-norelu84:
+norelu87:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1229,7 +1285,7 @@ norelu84:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile78
+	JNZ     tile80
 	VZEROUPPER
 	RET
 
@@ -1241,13 +1297,13 @@ TEXT ·tile5x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile85:
+tile88:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero86
+	JZ      zero89
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -1262,9 +1318,9 @@ tile85:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
-	JMP     started87
+	JMP     started90
 
-zero86:
+zero89:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -1290,21 +1346,44 @@ zero86:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started87:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started90:
+	CMPQ       56(AX), $0x20
+	JLE        short91
+	CMPQ       80(AX), $0x01
+	JE         short91
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap88:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short91:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap92:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k89:
+k93:
 	VMOVUPS      (R8), Z10
 	VMOVUPS      64(R8), Z11
 	VBROADCASTSS (SI), Z12
@@ -1325,13 +1404,13 @@ k89:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k93
 	DECQ         R11
-	JNZ          k89
-	DECQ         R10
-	JNZ          tap88
+	JNZ          tap92
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias90
+	JZ           nobias94
 	VMOVUPS      (SI), Z12
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z12, Z2, Z2
@@ -1345,10 +1424,10 @@ k89:
 	VADDPS       Z12, Z7, Z7
 	VADDPS       Z12, Z9, Z9
 
-nobias90:
+nobias94:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu91
+	JZ     norelu95
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z0, Z12, Z0
 	VMAXPS Z1, Z12, Z1
@@ -1361,7 +1440,7 @@ nobias90:
 	VMAXPS Z8, Z12, Z8
 	VMAXPS Z9, Z12, Z9
 
-norelu91:
+norelu95:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1384,7 +1463,7 @@ norelu91:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile85
+	JNZ     tile88
 	VZEROUPPER
 	RET
 
@@ -1398,13 +1477,13 @@ TEXT ·tile5x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile92:
+tile96:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero93
+	JZ        zero97
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -1419,9 +1498,9 @@ tile92:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z8
 	VMOVUPS.Z 64(DI), K1, Z9
-	JMP       started94
+	JMP       started98
 
-zero93:
+zero97:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -1447,21 +1526,44 @@ zero93:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started94:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started98:
+	CMPQ       56(AX), $0x20
+	JLE        short99
+	CMPQ       80(AX), $0x01
+	JE         short99
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap95:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short99:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap100:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k96:
+k101:
 	VMOVUPS      (R8), Z10
 	VMOVUPS.Z    64(R8), K1, Z11
 	VBROADCASTSS (SI), Z12
@@ -1482,13 +1584,13 @@ k96:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k101
 	DECQ         R11
-	JNZ          k96
-	DECQ         R10
-	JNZ          tap95
+	JNZ          tap100
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias97
+	JZ           nobias102
 	VMOVUPS      (SI), Z12
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z12, Z2, Z2
@@ -1502,10 +1604,10 @@ k96:
 	VADDPS       Z12, Z7, Z7
 	VADDPS       Z12, Z9, Z9
 
-nobias97:
+nobias102:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu98
+	JZ     norelu103
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z0, Z12, Z0
 	VMAXPS Z1, Z12, Z1
@@ -1518,7 +1620,7 @@ nobias97:
 	VMAXPS Z8, Z12, Z8
 	VMAXPS Z9, Z12, Z9
 
-norelu98:
+norelu103:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1541,7 +1643,7 @@ norelu98:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile92
+	JNZ     tile96
 	VZEROUPPER
 	RET
 
@@ -1555,13 +1657,13 @@ TEXT ·tile5x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile99:
+tile104:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero100
+	JZ        zero105
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -1571,9 +1673,9 @@ tile99:
 	VMOVUPS.Z (DI), K1, Z3
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z4
-	JMP       started101
+	JMP       started106
 
-zero100:
+zero105:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -1589,21 +1691,39 @@ zero100:
 	VPXORD     Z4, Z4, Z4
 	PREFETCHT0 (DI)
 
-started101:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started106:
+	CMPQ       56(AX), $0x20
+	JLE        short107
+	CMPQ       80(AX), $0x01
+	JE         short107
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap102:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short107:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap108:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k103:
+k109:
 	VMOVUPS.Z    (R8), K1, Z5
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -1618,13 +1738,13 @@ k103:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k109
 	DECQ         R11
-	JNZ          k103
-	DECQ         R10
-	JNZ          tap102
+	JNZ          tap108
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias104
+	JZ           nobias110
 	VMOVUPS.Z    (SI), K1, Z6
 	VADDPS       Z6, Z0, Z0
 	VADDPS       Z6, Z1, Z1
@@ -1632,10 +1752,10 @@ k103:
 	VADDPS       Z6, Z3, Z3
 	VADDPS       Z6, Z4, Z4
 
-nobias104:
+nobias110:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu105
+	JZ     norelu111
 	VPXORD Z6, Z6, Z6
 	VMAXPS Z0, Z6, Z0
 	VMAXPS Z1, Z6, Z1
@@ -1643,7 +1763,7 @@ nobias104:
 	VMAXPS Z3, Z6, Z3
 	VMAXPS Z4, Z6, Z4
 
-norelu105:
+norelu111:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -1661,7 +1781,7 @@ norelu105:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile99
+	JNZ     tile104
 	VZEROUPPER
 	RET
 
@@ -1673,13 +1793,13 @@ TEXT ·tile6x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile106:
+tile112:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero107
+	JZ      zero113
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -1697,9 +1817,9 @@ tile106:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z10
 	VMOVUPS 64(DI), Z11
-	JMP     started108
+	JMP     started114
 
-zero107:
+zero113:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -1730,21 +1850,47 @@ zero107:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started108:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started114:
+	CMPQ       56(AX), $0x20
+	JLE        short115
+	CMPQ       80(AX), $0x01
+	JE         short115
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap109:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short115:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap116:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k110:
+k117:
 	VMOVUPS      (R8), Z12
 	VMOVUPS      64(R8), Z13
 	VBROADCASTSS (SI), Z14
@@ -1768,184 +1914,9 @@ k110:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
-	DECQ         R11
-	JNZ          k110
-	DECQ         R10
-	JNZ          tap109
-	MOVQ         104(AX), SI
-	TESTQ        SI, SI
-	JZ           nobias111
-	VMOVUPS      (SI), Z14
-	VADDPS       Z14, Z0, Z0
-	VADDPS       Z14, Z2, Z2
-	VADDPS       Z14, Z4, Z4
-	VADDPS       Z14, Z6, Z6
-	VADDPS       Z14, Z8, Z8
-	VADDPS       Z14, Z10, Z10
-	VMOVUPS      64(SI), Z14
-	VADDPS       Z14, Z1, Z1
-	VADDPS       Z14, Z3, Z3
-	VADDPS       Z14, Z5, Z5
-	VADDPS       Z14, Z7, Z7
-	VADDPS       Z14, Z9, Z9
-	VADDPS       Z14, Z11, Z11
-
-nobias111:
-	MOVQ   120(AX), SI
-	TESTQ  $0x00000002, SI
-	JZ     norelu112
-	VPXORD Z14, Z14, Z14
-	VMAXPS Z0, Z14, Z0
-	VMAXPS Z1, Z14, Z1
-	VMAXPS Z2, Z14, Z2
-	VMAXPS Z3, Z14, Z3
-	VMAXPS Z4, Z14, Z4
-	VMAXPS Z5, Z14, Z5
-	VMAXPS Z6, Z14, Z6
-	VMAXPS Z7, Z14, Z7
-	VMAXPS Z8, Z14, Z8
-	VMAXPS Z9, Z14, Z9
-	VMAXPS Z10, Z14, Z10
-	VMAXPS Z11, Z14, Z11
-
-norelu112:
-	MOVQ    16(AX), DI
-	ADDQ    136(AX), DI
-	MOVQ    48(AX), R8
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, 64(DI)
-	MOVQ    88(AX), SI
-	ADDQ    SI, 128(AX)
-	MOVQ    96(AX), SI
-	ADDQ    SI, 136(AX)
-	DECQ    80(AX)
-	JNZ     tile106
-	VZEROUPPER
-	RET
-
-// func tile6x32MaskAVX512(t *tile)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile6x32MaskAVX512(SB), $0-8
-	MOVQ  t+0(FP), AX
-	MOVQ  112(AX), CX
-	KMOVW CX, K1
-	MOVQ  24(AX), CX
-	MOVQ  32(AX), DX
-	MOVQ  40(AX), BX
-
-tile113:
-	MOVQ      16(AX), DI
-	ADDQ      136(AX), DI
-	MOVQ      48(AX), R8
-	MOVQ      120(AX), SI
-	TESTQ     $0x00000001, SI
-	JZ        zero114
-	VMOVUPS   (DI), Z0
-	VMOVUPS.Z 64(DI), K1, Z1
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z2
-	VMOVUPS.Z 64(DI), K1, Z3
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z4
-	VMOVUPS.Z 64(DI), K1, Z5
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z6
-	VMOVUPS.Z 64(DI), K1, Z7
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z8
-	VMOVUPS.Z 64(DI), K1, Z9
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z10
-	VMOVUPS.Z 64(DI), K1, Z11
-	JMP       started115
-
-zero114:
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-
-started115:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
-
-tap116:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
-	ADDQ (AX), SI
-	ADDQ 128(AX), SI
-	LEAQ (SI)(CX*2), DI
-	ADDQ CX, DI
-	MOVQ 56(AX), R11
-
-k117:
-	VMOVUPS      (R8), Z12
-	VMOVUPS.Z    64(R8), K1, Z13
-	VBROADCASTSS (SI), Z14
-	VFMADD231PS  Z12, Z14, Z0
-	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (SI)(CX*1), Z14
-	VFMADD231PS  Z12, Z14, Z2
-	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (SI)(CX*2), Z14
-	VFMADD231PS  Z12, Z14, Z4
-	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (DI), Z14
-	VFMADD231PS  Z12, Z14, Z6
-	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (DI)(CX*1), Z14
-	VFMADD231PS  Z12, Z14, Z8
-	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (DI)(CX*2), Z14
-	VFMADD231PS  Z12, Z14, Z10
-	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         DX, SI
-	ADDQ         DX, DI
-	ADDQ         BX, R8
-	DECQ         R11
+	DECQ         R9
 	JNZ          k117
-	DECQ         R10
+	DECQ         R11
 	JNZ          tap116
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
@@ -1957,7 +1928,7 @@ k117:
 	VADDPS       Z14, Z6, Z6
 	VADDPS       Z14, Z8, Z8
 	VADDPS       Z14, Z10, Z10
-	VMOVUPS.Z    64(SI), K1, Z14
+	VMOVUPS      64(SI), Z14
 	VADDPS       Z14, Z1, Z1
 	VADDPS       Z14, Z3, Z3
 	VADDPS       Z14, Z5, Z5
@@ -1988,6 +1959,207 @@ norelu119:
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile112
+	VZEROUPPER
+	RET
+
+// func tile6x32MaskAVX512(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile6x32MaskAVX512(SB), $0-8
+	MOVQ  t+0(FP), AX
+	MOVQ  112(AX), CX
+	KMOVW CX, K1
+	MOVQ  24(AX), CX
+	MOVQ  32(AX), DX
+	MOVQ  40(AX), BX
+
+tile120:
+	MOVQ      16(AX), DI
+	ADDQ      136(AX), DI
+	MOVQ      48(AX), R8
+	MOVQ      120(AX), SI
+	TESTQ     $0x00000001, SI
+	JZ        zero121
+	VMOVUPS   (DI), Z0
+	VMOVUPS.Z 64(DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z2
+	VMOVUPS.Z 64(DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z4
+	VMOVUPS.Z 64(DI), K1, Z5
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z6
+	VMOVUPS.Z 64(DI), K1, Z7
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z8
+	VMOVUPS.Z 64(DI), K1, Z9
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z10
+	VMOVUPS.Z 64(DI), K1, Z11
+	JMP       started122
+
+zero121:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+
+started122:
+	CMPQ       56(AX), $0x20
+	JLE        short123
+	CMPQ       80(AX), $0x01
+	JE         short123
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+
+short123:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap124:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
+	ADDQ (AX), SI
+	ADDQ 128(AX), SI
+	LEAQ (SI)(CX*2), DI
+	ADDQ CX, DI
+	MOVQ 56(AX), R9
+
+k125:
+	VMOVUPS      (R8), Z12
+	VMOVUPS.Z    64(R8), K1, Z13
+	VBROADCASTSS (SI), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (SI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (DI)(CX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (DI)(CX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k125
+	DECQ         R11
+	JNZ          tap124
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias126
+	VMOVUPS      (SI), Z14
+	VADDPS       Z14, Z0, Z0
+	VADDPS       Z14, Z2, Z2
+	VADDPS       Z14, Z4, Z4
+	VADDPS       Z14, Z6, Z6
+	VADDPS       Z14, Z8, Z8
+	VADDPS       Z14, Z10, Z10
+	VMOVUPS.Z    64(SI), K1, Z14
+	VADDPS       Z14, Z1, Z1
+	VADDPS       Z14, Z3, Z3
+	VADDPS       Z14, Z5, Z5
+	VADDPS       Z14, Z7, Z7
+	VADDPS       Z14, Z9, Z9
+	VADDPS       Z14, Z11, Z11
+
+nobias126:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu127
+	VPXORD Z14, Z14, Z14
+	VMAXPS Z0, Z14, Z0
+	VMAXPS Z1, Z14, Z1
+	VMAXPS Z2, Z14, Z2
+	VMAXPS Z3, Z14, Z3
+	VMAXPS Z4, Z14, Z4
+	VMAXPS Z5, Z14, Z5
+	VMAXPS Z6, Z14, Z6
+	VMAXPS Z7, Z14, Z7
+	VMAXPS Z8, Z14, Z8
+	VMAXPS Z9, Z14, Z9
+	VMAXPS Z10, Z14, Z10
+	VMAXPS Z11, Z14, Z11
+
+norelu127:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, K1, 64(DI)
 	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
@@ -2009,7 +2181,7 @@ norelu119:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile113
+	JNZ     tile120
 	VZEROUPPER
 	RET
 
@@ -2023,13 +2195,13 @@ TEXT ·tile6x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile120:
+tile128:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero121
+	JZ        zero129
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -2041,9 +2213,9 @@ tile120:
 	VMOVUPS.Z (DI), K1, Z4
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z5
-	JMP       started122
+	JMP       started130
 
-zero121:
+zero129:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -2062,21 +2234,41 @@ zero121:
 	VPXORD     Z5, Z5, Z5
 	PREFETCHT0 (DI)
 
-started122:
-	MOVQ 8(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 64(AX), R10
+started130:
+	CMPQ       56(AX), $0x20
+	JLE        short131
+	CMPQ       80(AX), $0x01
+	JE         short131
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap123:
-	MOVQ (R9), SI
-	ADDQ $0x08, R9
+short131:
+	MOVQ 8(AX), R8
+	MOVQ 72(AX), R10
+	MOVQ 64(AX), R11
+
+tap132:
+	MOVQ (R10), SI
+	ADDQ $0x08, R10
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
-	MOVQ 56(AX), R11
+	MOVQ 56(AX), R9
 
-k124:
+k133:
 	VMOVUPS.Z    (R8), K1, Z6
 	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -2093,13 +2285,13 @@ k124:
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          k133
 	DECQ         R11
-	JNZ          k124
-	DECQ         R10
-	JNZ          tap123
+	JNZ          tap132
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias125
+	JZ           nobias134
 	VMOVUPS.Z    (SI), K1, Z7
 	VADDPS       Z7, Z0, Z0
 	VADDPS       Z7, Z1, Z1
@@ -2108,10 +2300,10 @@ k124:
 	VADDPS       Z7, Z4, Z4
 	VADDPS       Z7, Z5, Z5
 
-nobias125:
+nobias134:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu126
+	JZ     norelu135
 	VPXORD Z7, Z7, Z7
 	VMAXPS Z0, Z7, Z0
 	VMAXPS Z1, Z7, Z1
@@ -2120,7 +2312,7 @@ nobias125:
 	VMAXPS Z4, Z7, Z4
 	VMAXPS Z5, Z7, Z5
 
-norelu126:
+norelu135:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2140,7 +2332,7 @@ norelu126:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile120
+	JNZ     tile128
 	VZEROUPPER
 	RET
 
@@ -2152,13 +2344,13 @@ TEXT ·tile7x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile127:
+tile136:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero128
+	JZ      zero137
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -2179,9 +2371,9 @@ tile127:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z12
 	VMOVUPS 64(DI), Z13
-	JMP     started129
+	JMP     started138
 
-zero128:
+zero137:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -2217,23 +2409,52 @@ zero128:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started129:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started138:
+	CMPQ       56(AX), $0x20
+	JLE        short139
+	CMPQ       80(AX), $0x01
+	JE         short139
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap130:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short139:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap140:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k131:
+k141:
 	VMOVUPS      (R9), Z14
 	VMOVUPS      64(R9), Z15
 	VBROADCASTSS (SI), Z16
@@ -2261,13 +2482,13 @@ k131:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k141
 	DECQ         R12
-	JNZ          k131
-	DECQ         R11
-	JNZ          tap130
+	JNZ          tap140
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias132
+	JZ           nobias142
 	VMOVUPS      (SI), Z16
 	VADDPS       Z16, Z0, Z0
 	VADDPS       Z16, Z2, Z2
@@ -2285,10 +2506,10 @@ k131:
 	VADDPS       Z16, Z11, Z11
 	VADDPS       Z16, Z13, Z13
 
-nobias132:
+nobias142:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu133
+	JZ     norelu143
 	VPXORD Z16, Z16, Z16
 	VMAXPS Z0, Z16, Z0
 	VMAXPS Z1, Z16, Z1
@@ -2305,7 +2526,7 @@ nobias132:
 	VMAXPS Z12, Z16, Z12
 	VMAXPS Z13, Z16, Z13
 
-norelu133:
+norelu143:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2334,7 +2555,7 @@ norelu133:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile127
+	JNZ     tile136
 	VZEROUPPER
 	RET
 
@@ -2348,13 +2569,13 @@ TEXT ·tile7x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile134:
+tile144:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero135
+	JZ        zero145
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -2375,9 +2596,9 @@ tile134:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z12
 	VMOVUPS.Z 64(DI), K1, Z13
-	JMP       started136
+	JMP       started146
 
-zero135:
+zero145:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -2413,23 +2634,52 @@ zero135:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started136:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started146:
+	CMPQ       56(AX), $0x20
+	JLE        short147
+	CMPQ       80(AX), $0x01
+	JE         short147
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap137:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short147:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap148:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k138:
+k149:
 	VMOVUPS      (R9), Z14
 	VMOVUPS.Z    64(R9), K1, Z15
 	VBROADCASTSS (SI), Z16
@@ -2457,13 +2707,13 @@ k138:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k149
 	DECQ         R12
-	JNZ          k138
-	DECQ         R11
-	JNZ          tap137
+	JNZ          tap148
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias139
+	JZ           nobias150
 	VMOVUPS      (SI), Z16
 	VADDPS       Z16, Z0, Z0
 	VADDPS       Z16, Z2, Z2
@@ -2481,10 +2731,10 @@ k138:
 	VADDPS       Z16, Z11, Z11
 	VADDPS       Z16, Z13, Z13
 
-nobias139:
+nobias150:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu140
+	JZ     norelu151
 	VPXORD Z16, Z16, Z16
 	VMAXPS Z0, Z16, Z0
 	VMAXPS Z1, Z16, Z1
@@ -2501,7 +2751,7 @@ nobias139:
 	VMAXPS Z12, Z16, Z12
 	VMAXPS Z13, Z16, Z13
 
-norelu140:
+norelu151:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2530,7 +2780,7 @@ norelu140:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile134
+	JNZ     tile144
 	VZEROUPPER
 	RET
 
@@ -2544,13 +2794,13 @@ TEXT ·tile7x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile141:
+tile152:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero142
+	JZ        zero153
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -2564,9 +2814,9 @@ tile141:
 	VMOVUPS.Z (DI), K1, Z5
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z6
-	JMP       started143
+	JMP       started154
 
-zero142:
+zero153:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -2588,23 +2838,45 @@ zero142:
 	VPXORD     Z6, Z6, Z6
 	PREFETCHT0 (DI)
 
-started143:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started154:
+	CMPQ       56(AX), $0x20
+	JLE        short155
+	CMPQ       80(AX), $0x01
+	JE         short155
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap144:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short155:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap156:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k145:
+k157:
 	VMOVUPS.Z    (R9), K1, Z7
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z7, Z8, Z0
@@ -2624,13 +2896,13 @@ k145:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k157
 	DECQ         R12
-	JNZ          k145
-	DECQ         R11
-	JNZ          tap144
+	JNZ          tap156
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias146
+	JZ           nobias158
 	VMOVUPS.Z    (SI), K1, Z8
 	VADDPS       Z8, Z0, Z0
 	VADDPS       Z8, Z1, Z1
@@ -2640,10 +2912,10 @@ k145:
 	VADDPS       Z8, Z5, Z5
 	VADDPS       Z8, Z6, Z6
 
-nobias146:
+nobias158:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu147
+	JZ     norelu159
 	VPXORD Z8, Z8, Z8
 	VMAXPS Z0, Z8, Z0
 	VMAXPS Z1, Z8, Z1
@@ -2653,7 +2925,7 @@ nobias146:
 	VMAXPS Z5, Z8, Z5
 	VMAXPS Z6, Z8, Z6
 
-norelu147:
+norelu159:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2675,7 +2947,7 @@ norelu147:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile141
+	JNZ     tile152
 	VZEROUPPER
 	RET
 
@@ -2687,13 +2959,13 @@ TEXT ·tile8x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile148:
+tile160:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero149
+	JZ      zero161
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -2717,9 +2989,9 @@ tile148:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z14
 	VMOVUPS 64(DI), Z15
-	JMP     started150
+	JMP     started162
 
-zero149:
+zero161:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -2760,23 +3032,55 @@ zero149:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started150:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started162:
+	CMPQ       56(AX), $0x20
+	JLE        short163
+	CMPQ       80(AX), $0x01
+	JE         short163
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap151:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short163:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap164:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k152:
+k165:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	VBROADCASTSS (SI), Z18
@@ -2807,13 +3111,13 @@ k152:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k165
 	DECQ         R12
-	JNZ          k152
-	DECQ         R11
-	JNZ          tap151
+	JNZ          tap164
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias153
+	JZ           nobias166
 	VMOVUPS      (SI), Z18
 	VADDPS       Z18, Z0, Z0
 	VADDPS       Z18, Z2, Z2
@@ -2833,10 +3137,10 @@ k152:
 	VADDPS       Z18, Z13, Z13
 	VADDPS       Z18, Z15, Z15
 
-nobias153:
+nobias166:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu154
+	JZ     norelu167
 	VPXORD Z18, Z18, Z18
 	VMAXPS Z0, Z18, Z0
 	VMAXPS Z1, Z18, Z1
@@ -2855,7 +3159,7 @@ nobias153:
 	VMAXPS Z14, Z18, Z14
 	VMAXPS Z15, Z18, Z15
 
-norelu154:
+norelu167:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -2887,7 +3191,7 @@ norelu154:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile148
+	JNZ     tile160
 	VZEROUPPER
 	RET
 
@@ -2901,13 +3205,13 @@ TEXT ·tile8x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile155:
+tile168:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero156
+	JZ        zero169
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -2931,9 +3235,9 @@ tile155:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z14
 	VMOVUPS.Z 64(DI), K1, Z15
-	JMP       started157
+	JMP       started170
 
-zero156:
+zero169:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -2974,23 +3278,55 @@ zero156:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started157:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started170:
+	CMPQ       56(AX), $0x20
+	JLE        short171
+	CMPQ       80(AX), $0x01
+	JE         short171
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap158:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short171:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap172:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k159:
+k173:
 	VMOVUPS      (R9), Z16
 	VMOVUPS.Z    64(R9), K1, Z17
 	VBROADCASTSS (SI), Z18
@@ -3021,13 +3357,13 @@ k159:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k173
 	DECQ         R12
-	JNZ          k159
-	DECQ         R11
-	JNZ          tap158
+	JNZ          tap172
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias160
+	JZ           nobias174
 	VMOVUPS      (SI), Z18
 	VADDPS       Z18, Z0, Z0
 	VADDPS       Z18, Z2, Z2
@@ -3047,10 +3383,10 @@ k159:
 	VADDPS       Z18, Z13, Z13
 	VADDPS       Z18, Z15, Z15
 
-nobias160:
+nobias174:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu161
+	JZ     norelu175
 	VPXORD Z18, Z18, Z18
 	VMAXPS Z0, Z18, Z0
 	VMAXPS Z1, Z18, Z1
@@ -3069,7 +3405,7 @@ nobias160:
 	VMAXPS Z14, Z18, Z14
 	VMAXPS Z15, Z18, Z15
 
-norelu161:
+norelu175:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -3101,7 +3437,7 @@ norelu161:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile155
+	JNZ     tile168
 	VZEROUPPER
 	RET
 
@@ -3115,13 +3451,13 @@ TEXT ·tile8x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile162:
+tile176:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero163
+	JZ        zero177
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -3137,9 +3473,9 @@ tile162:
 	VMOVUPS.Z (DI), K1, Z6
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z7
-	JMP       started164
+	JMP       started178
 
-zero163:
+zero177:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -3164,23 +3500,47 @@ zero163:
 	VPXORD     Z7, Z7, Z7
 	PREFETCHT0 (DI)
 
-started164:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started178:
+	CMPQ       56(AX), $0x20
+	JLE        short179
+	CMPQ       80(AX), $0x01
+	JE         short179
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap165:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short179:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap180:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k166:
+k181:
 	VMOVUPS.Z    (R9), K1, Z8
 	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z8, Z9, Z0
@@ -3202,13 +3562,13 @@ k166:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k181
 	DECQ         R12
-	JNZ          k166
-	DECQ         R11
-	JNZ          tap165
+	JNZ          tap180
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias167
+	JZ           nobias182
 	VMOVUPS.Z    (SI), K1, Z9
 	VADDPS       Z9, Z0, Z0
 	VADDPS       Z9, Z1, Z1
@@ -3219,10 +3579,10 @@ k166:
 	VADDPS       Z9, Z6, Z6
 	VADDPS       Z9, Z7, Z7
 
-nobias167:
+nobias182:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu168
+	JZ     norelu183
 	VPXORD Z9, Z9, Z9
 	VMAXPS Z0, Z9, Z0
 	VMAXPS Z1, Z9, Z1
@@ -3233,7 +3593,7 @@ nobias167:
 	VMAXPS Z6, Z9, Z6
 	VMAXPS Z7, Z9, Z7
 
-norelu168:
+norelu183:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -3257,7 +3617,7 @@ norelu168:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile162
+	JNZ     tile176
 	VZEROUPPER
 	RET
 
@@ -3269,13 +3629,13 @@ TEXT ·tile9x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile169:
+tile184:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero170
+	JZ      zero185
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -3302,9 +3662,9 @@ tile169:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z16
 	VMOVUPS 64(DI), Z17
-	JMP     started171
+	JMP     started186
 
-zero170:
+zero185:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -3350,23 +3710,58 @@ zero170:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started171:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started186:
+	CMPQ       56(AX), $0x20
+	JLE        short187
+	CMPQ       80(AX), $0x01
+	JE         short187
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap172:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short187:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap188:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k173:
+k189:
 	VMOVUPS      (R9), Z18
 	VMOVUPS      64(R9), Z19
 	VBROADCASTSS (SI), Z20
@@ -3400,13 +3795,13 @@ k173:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k189
 	DECQ         R12
-	JNZ          k173
-	DECQ         R11
-	JNZ          tap172
+	JNZ          tap188
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias174
+	JZ           nobias190
 	VMOVUPS      (SI), Z20
 	VADDPS       Z20, Z0, Z0
 	VADDPS       Z20, Z2, Z2
@@ -3428,10 +3823,10 @@ k173:
 	VADDPS       Z20, Z15, Z15
 	VADDPS       Z20, Z17, Z17
 
-nobias174:
+nobias190:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu175
+	JZ     norelu191
 	VPXORD Z20, Z20, Z20
 	VMAXPS Z0, Z20, Z0
 	VMAXPS Z1, Z20, Z1
@@ -3452,7 +3847,7 @@ nobias174:
 	VMAXPS Z16, Z20, Z16
 	VMAXPS Z17, Z20, Z17
 
-norelu175:
+norelu191:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -3487,7 +3882,7 @@ norelu175:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile169
+	JNZ     tile184
 	VZEROUPPER
 	RET
 
@@ -3501,13 +3896,13 @@ TEXT ·tile9x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile176:
+tile192:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero177
+	JZ        zero193
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -3534,9 +3929,9 @@ tile176:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z16
 	VMOVUPS.Z 64(DI), K1, Z17
-	JMP       started178
+	JMP       started194
 
-zero177:
+zero193:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -3582,23 +3977,58 @@ zero177:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started178:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started194:
+	CMPQ       56(AX), $0x20
+	JLE        short195
+	CMPQ       80(AX), $0x01
+	JE         short195
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap179:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short195:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap196:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k180:
+k197:
 	VMOVUPS      (R9), Z18
 	VMOVUPS.Z    64(R9), K1, Z19
 	VBROADCASTSS (SI), Z20
@@ -3632,13 +4062,13 @@ k180:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k197
 	DECQ         R12
-	JNZ          k180
-	DECQ         R11
-	JNZ          tap179
+	JNZ          tap196
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias181
+	JZ           nobias198
 	VMOVUPS      (SI), Z20
 	VADDPS       Z20, Z0, Z0
 	VADDPS       Z20, Z2, Z2
@@ -3660,10 +4090,10 @@ k180:
 	VADDPS       Z20, Z15, Z15
 	VADDPS       Z20, Z17, Z17
 
-nobias181:
+nobias198:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu182
+	JZ     norelu199
 	VPXORD Z20, Z20, Z20
 	VMAXPS Z0, Z20, Z0
 	VMAXPS Z1, Z20, Z1
@@ -3684,7 +4114,7 @@ nobias181:
 	VMAXPS Z16, Z20, Z16
 	VMAXPS Z17, Z20, Z17
 
-norelu182:
+norelu199:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -3719,7 +4149,7 @@ norelu182:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile176
+	JNZ     tile192
 	VZEROUPPER
 	RET
 
@@ -3733,13 +4163,13 @@ TEXT ·tile9x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile183:
+tile200:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero184
+	JZ        zero201
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -3757,9 +4187,9 @@ tile183:
 	VMOVUPS.Z (DI), K1, Z7
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z8
-	JMP       started185
+	JMP       started202
 
-zero184:
+zero201:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -3787,23 +4217,49 @@ zero184:
 	VPXORD     Z8, Z8, Z8
 	PREFETCHT0 (DI)
 
-started185:
-	MOVQ 8(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 64(AX), R11
+started202:
+	CMPQ       56(AX), $0x20
+	JLE        short203
+	CMPQ       80(AX), $0x01
+	JE         short203
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap186:
-	MOVQ (R10), SI
-	ADDQ $0x08, R10
+short203:
+	MOVQ 8(AX), R9
+	MOVQ 72(AX), R11
+	MOVQ 64(AX), R12
+
+tap204:
+	MOVQ (R11), SI
+	ADDQ $0x08, R11
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
 	ADDQ CX, DI
 	LEAQ (DI)(CX*2), R8
 	ADDQ CX, R8
-	MOVQ 56(AX), R12
+	MOVQ 56(AX), R10
 
-k187:
+k205:
 	VMOVUPS.Z    (R9), K1, Z9
 	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z9, Z10, Z0
@@ -3827,13 +4283,13 @@ k187:
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          k205
 	DECQ         R12
-	JNZ          k187
-	DECQ         R11
-	JNZ          tap186
+	JNZ          tap204
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias188
+	JZ           nobias206
 	VMOVUPS.Z    (SI), K1, Z10
 	VADDPS       Z10, Z0, Z0
 	VADDPS       Z10, Z1, Z1
@@ -3845,10 +4301,10 @@ k187:
 	VADDPS       Z10, Z7, Z7
 	VADDPS       Z10, Z8, Z8
 
-nobias188:
+nobias206:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu189
+	JZ     norelu207
 	VPXORD Z10, Z10, Z10
 	VMAXPS Z0, Z10, Z0
 	VMAXPS Z1, Z10, Z1
@@ -3860,7 +4316,7 @@ nobias188:
 	VMAXPS Z7, Z10, Z7
 	VMAXPS Z8, Z10, Z8
 
-norelu189:
+norelu207:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -3886,7 +4342,7 @@ norelu189:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile183
+	JNZ     tile200
 	VZEROUPPER
 	RET
 
@@ -3898,13 +4354,13 @@ TEXT ·tile10x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile190:
+tile208:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero191
+	JZ      zero209
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -3934,9 +4390,9 @@ tile190:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z18
 	VMOVUPS 64(DI), Z19
-	JMP     started192
+	JMP     started210
 
-zero191:
+zero209:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -3987,14 +4443,52 @@ zero191:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started192:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
+started210:
+	CMPQ       56(AX), $0x20
+	JLE        short211
+	CMPQ       80(AX), $0x01
+	JE         short211
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap193:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
+short211:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap212:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -4003,9 +4497,9 @@ tap193:
 	ADDQ CX, R8
 	LEAQ (R8)(CX*2), R9
 	ADDQ CX, R9
-	MOVQ 56(AX), R13
+	MOVQ 56(AX), R11
 
-k194:
+k213:
 	VMOVUPS      (R10), Z20
 	VMOVUPS      64(R10), Z21
 	VBROADCASTSS (SI), Z22
@@ -4043,13 +4537,13 @@ k194:
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k213
 	DECQ         R13
-	JNZ          k194
-	DECQ         R12
-	JNZ          tap193
+	JNZ          tap212
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias195
+	JZ           nobias214
 	VMOVUPS      (SI), Z22
 	VADDPS       Z22, Z0, Z0
 	VADDPS       Z22, Z2, Z2
@@ -4073,10 +4567,10 @@ k194:
 	VADDPS       Z22, Z17, Z17
 	VADDPS       Z22, Z19, Z19
 
-nobias195:
+nobias214:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu196
+	JZ     norelu215
 	VPXORD Z22, Z22, Z22
 	VMAXPS Z0, Z22, Z0
 	VMAXPS Z1, Z22, Z1
@@ -4099,7 +4593,7 @@ nobias195:
 	VMAXPS Z18, Z22, Z18
 	VMAXPS Z19, Z22, Z19
 
-norelu196:
+norelu215:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -4137,7 +4631,7 @@ norelu196:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile190
+	JNZ     tile208
 	VZEROUPPER
 	RET
 
@@ -4151,13 +4645,13 @@ TEXT ·tile10x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile197:
+tile216:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero198
+	JZ        zero217
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -4187,9 +4681,9 @@ tile197:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z18
 	VMOVUPS.Z 64(DI), K1, Z19
-	JMP       started199
+	JMP       started218
 
-zero198:
+zero217:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -4240,14 +4734,52 @@ zero198:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started199:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
+started218:
+	CMPQ       56(AX), $0x20
+	JLE        short219
+	CMPQ       80(AX), $0x01
+	JE         short219
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap200:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
+short219:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap220:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -4256,9 +4788,9 @@ tap200:
 	ADDQ CX, R8
 	LEAQ (R8)(CX*2), R9
 	ADDQ CX, R9
-	MOVQ 56(AX), R13
+	MOVQ 56(AX), R11
 
-k201:
+k221:
 	VMOVUPS      (R10), Z20
 	VMOVUPS.Z    64(R10), K1, Z21
 	VBROADCASTSS (SI), Z22
@@ -4296,13 +4828,13 @@ k201:
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k221
 	DECQ         R13
-	JNZ          k201
-	DECQ         R12
-	JNZ          tap200
+	JNZ          tap220
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias202
+	JZ           nobias222
 	VMOVUPS      (SI), Z22
 	VADDPS       Z22, Z0, Z0
 	VADDPS       Z22, Z2, Z2
@@ -4326,10 +4858,10 @@ k201:
 	VADDPS       Z22, Z17, Z17
 	VADDPS       Z22, Z19, Z19
 
-nobias202:
+nobias222:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu203
+	JZ     norelu223
 	VPXORD Z22, Z22, Z22
 	VMAXPS Z0, Z22, Z0
 	VMAXPS Z1, Z22, Z1
@@ -4352,7 +4884,7 @@ nobias202:
 	VMAXPS Z18, Z22, Z18
 	VMAXPS Z19, Z22, Z19
 
-norelu203:
+norelu223:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -4390,7 +4922,7 @@ norelu203:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile197
+	JNZ     tile216
 	VZEROUPPER
 	RET
 
@@ -4404,13 +4936,13 @@ TEXT ·tile10x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile204:
+tile224:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero205
+	JZ        zero225
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -4430,9 +4962,9 @@ tile204:
 	VMOVUPS.Z (DI), K1, Z8
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z9
-	JMP       started206
+	JMP       started226
 
-zero205:
+zero225:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -4463,14 +4995,42 @@ zero205:
 	VPXORD     Z9, Z9, Z9
 	PREFETCHT0 (DI)
 
-started206:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
+started226:
+	CMPQ       56(AX), $0x20
+	JLE        short227
+	CMPQ       80(AX), $0x01
+	JE         short227
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap207:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
+short227:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap228:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -4479,9 +5039,9 @@ tap207:
 	ADDQ CX, R8
 	LEAQ (R8)(CX*2), R9
 	ADDQ CX, R9
-	MOVQ 56(AX), R13
+	MOVQ 56(AX), R11
 
-k208:
+k229:
 	VMOVUPS.Z    (R10), K1, Z10
 	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z10, Z11, Z0
@@ -4508,13 +5068,13 @@ k208:
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k229
 	DECQ         R13
-	JNZ          k208
-	DECQ         R12
-	JNZ          tap207
+	JNZ          tap228
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias209
+	JZ           nobias230
 	VMOVUPS.Z    (SI), K1, Z11
 	VADDPS       Z11, Z0, Z0
 	VADDPS       Z11, Z1, Z1
@@ -4527,10 +5087,10 @@ k208:
 	VADDPS       Z11, Z8, Z8
 	VADDPS       Z11, Z9, Z9
 
-nobias209:
+nobias230:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu210
+	JZ     norelu231
 	VPXORD Z11, Z11, Z11
 	VMAXPS Z0, Z11, Z0
 	VMAXPS Z1, Z11, Z1
@@ -4542,736 +5102,6 @@ nobias209:
 	VMAXPS Z7, Z11, Z7
 	VMAXPS Z8, Z11, Z8
 	VMAXPS Z9, Z11, Z9
-
-norelu210:
-	MOVQ    16(AX), DI
-	ADDQ    136(AX), DI
-	MOVQ    48(AX), R8
-	VMOVUPS Z0, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z1, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z7, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z9, K1, (DI)
-	MOVQ    88(AX), SI
-	ADDQ    SI, 128(AX)
-	MOVQ    96(AX), SI
-	ADDQ    SI, 136(AX)
-	DECQ    80(AX)
-	JNZ     tile204
-	VZEROUPPER
-	RET
-
-// func tile11x32AVX512(t *tile)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile11x32AVX512(SB), $0-8
-	MOVQ t+0(FP), AX
-	MOVQ 24(AX), CX
-	MOVQ 32(AX), DX
-	MOVQ 40(AX), BX
-
-tile211:
-	MOVQ    16(AX), DI
-	ADDQ    136(AX), DI
-	MOVQ    48(AX), R8
-	MOVQ    120(AX), SI
-	TESTQ   $0x00000001, SI
-	JZ      zero212
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z2
-	VMOVUPS 64(DI), Z3
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z4
-	VMOVUPS 64(DI), Z5
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z6
-	VMOVUPS 64(DI), Z7
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-	JMP     started213
-
-zero212:
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-
-started213:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
-
-tap214:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
-	ADDQ (AX), SI
-	ADDQ 128(AX), SI
-	LEAQ (SI)(CX*2), DI
-	ADDQ CX, DI
-	LEAQ (DI)(CX*2), R8
-	ADDQ CX, R8
-	LEAQ (R8)(CX*2), R9
-	ADDQ CX, R9
-	MOVQ 56(AX), R13
-
-k215:
-	VMOVUPS      (R10), Z22
-	VMOVUPS      64(R10), Z23
-	VBROADCASTSS (SI), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS (SI)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS (SI)(CX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS (DI), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS (DI)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS (DI)(CX*2), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS (R8), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS (R8)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS (R8)(CX*2), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS (R9), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS (R9)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	ADDQ         DX, SI
-	ADDQ         DX, DI
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	ADDQ         BX, R10
-	DECQ         R13
-	JNZ          k215
-	DECQ         R12
-	JNZ          tap214
-	MOVQ         104(AX), SI
-	TESTQ        SI, SI
-	JZ           nobias216
-	VMOVUPS      (SI), Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z24, Z20, Z20
-	VMOVUPS      64(SI), Z24
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z7, Z7
-	VADDPS       Z24, Z9, Z9
-	VADDPS       Z24, Z11, Z11
-	VADDPS       Z24, Z13, Z13
-	VADDPS       Z24, Z15, Z15
-	VADDPS       Z24, Z17, Z17
-	VADDPS       Z24, Z19, Z19
-	VADDPS       Z24, Z21, Z21
-
-nobias216:
-	MOVQ   120(AX), SI
-	TESTQ  $0x00000002, SI
-	JZ     norelu217
-	VPXORD Z24, Z24, Z24
-	VMAXPS Z0, Z24, Z0
-	VMAXPS Z1, Z24, Z1
-	VMAXPS Z2, Z24, Z2
-	VMAXPS Z3, Z24, Z3
-	VMAXPS Z4, Z24, Z4
-	VMAXPS Z5, Z24, Z5
-	VMAXPS Z6, Z24, Z6
-	VMAXPS Z7, Z24, Z7
-	VMAXPS Z8, Z24, Z8
-	VMAXPS Z9, Z24, Z9
-	VMAXPS Z10, Z24, Z10
-	VMAXPS Z11, Z24, Z11
-	VMAXPS Z12, Z24, Z12
-	VMAXPS Z13, Z24, Z13
-	VMAXPS Z14, Z24, Z14
-	VMAXPS Z15, Z24, Z15
-	VMAXPS Z16, Z24, Z16
-	VMAXPS Z17, Z24, Z17
-	VMAXPS Z18, Z24, Z18
-	VMAXPS Z19, Z24, Z19
-	VMAXPS Z20, Z24, Z20
-	VMAXPS Z21, Z24, Z21
-
-norelu217:
-	MOVQ    16(AX), DI
-	ADDQ    136(AX), DI
-	MOVQ    48(AX), R8
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z12, (DI)
-	VMOVUPS Z13, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z14, (DI)
-	VMOVUPS Z15, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z16, (DI)
-	VMOVUPS Z17, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z18, (DI)
-	VMOVUPS Z19, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z20, (DI)
-	VMOVUPS Z21, 64(DI)
-	MOVQ    88(AX), SI
-	ADDQ    SI, 128(AX)
-	MOVQ    96(AX), SI
-	ADDQ    SI, 136(AX)
-	DECQ    80(AX)
-	JNZ     tile211
-	VZEROUPPER
-	RET
-
-// func tile11x32MaskAVX512(t *tile)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile11x32MaskAVX512(SB), $0-8
-	MOVQ  t+0(FP), AX
-	MOVQ  112(AX), CX
-	KMOVW CX, K1
-	MOVQ  24(AX), CX
-	MOVQ  32(AX), DX
-	MOVQ  40(AX), BX
-
-tile218:
-	MOVQ      16(AX), DI
-	ADDQ      136(AX), DI
-	MOVQ      48(AX), R8
-	MOVQ      120(AX), SI
-	TESTQ     $0x00000001, SI
-	JZ        zero219
-	VMOVUPS   (DI), Z0
-	VMOVUPS.Z 64(DI), K1, Z1
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z2
-	VMOVUPS.Z 64(DI), K1, Z3
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z4
-	VMOVUPS.Z 64(DI), K1, Z5
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z6
-	VMOVUPS.Z 64(DI), K1, Z7
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z8
-	VMOVUPS.Z 64(DI), K1, Z9
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z10
-	VMOVUPS.Z 64(DI), K1, Z11
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z12
-	VMOVUPS.Z 64(DI), K1, Z13
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z14
-	VMOVUPS.Z 64(DI), K1, Z15
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z16
-	VMOVUPS.Z 64(DI), K1, Z17
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z18
-	VMOVUPS.Z 64(DI), K1, Z19
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z20
-	VMOVUPS.Z 64(DI), K1, Z21
-	JMP       started220
-
-zero219:
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-
-started220:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
-
-tap221:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
-	ADDQ (AX), SI
-	ADDQ 128(AX), SI
-	LEAQ (SI)(CX*2), DI
-	ADDQ CX, DI
-	LEAQ (DI)(CX*2), R8
-	ADDQ CX, R8
-	LEAQ (R8)(CX*2), R9
-	ADDQ CX, R9
-	MOVQ 56(AX), R13
-
-k222:
-	VMOVUPS      (R10), Z22
-	VMOVUPS.Z    64(R10), K1, Z23
-	VBROADCASTSS (SI), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS (SI)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS (SI)(CX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS (DI), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS (DI)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS (DI)(CX*2), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS (R8), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS (R8)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS (R8)(CX*2), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS (R9), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS (R9)(CX*1), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	ADDQ         DX, SI
-	ADDQ         DX, DI
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	ADDQ         BX, R10
-	DECQ         R13
-	JNZ          k222
-	DECQ         R12
-	JNZ          tap221
-	MOVQ         104(AX), SI
-	TESTQ        SI, SI
-	JZ           nobias223
-	VMOVUPS      (SI), Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z24, Z20, Z20
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z7, Z7
-	VADDPS       Z24, Z9, Z9
-	VADDPS       Z24, Z11, Z11
-	VADDPS       Z24, Z13, Z13
-	VADDPS       Z24, Z15, Z15
-	VADDPS       Z24, Z17, Z17
-	VADDPS       Z24, Z19, Z19
-	VADDPS       Z24, Z21, Z21
-
-nobias223:
-	MOVQ   120(AX), SI
-	TESTQ  $0x00000002, SI
-	JZ     norelu224
-	VPXORD Z24, Z24, Z24
-	VMAXPS Z0, Z24, Z0
-	VMAXPS Z1, Z24, Z1
-	VMAXPS Z2, Z24, Z2
-	VMAXPS Z3, Z24, Z3
-	VMAXPS Z4, Z24, Z4
-	VMAXPS Z5, Z24, Z5
-	VMAXPS Z6, Z24, Z6
-	VMAXPS Z7, Z24, Z7
-	VMAXPS Z8, Z24, Z8
-	VMAXPS Z9, Z24, Z9
-	VMAXPS Z10, Z24, Z10
-	VMAXPS Z11, Z24, Z11
-	VMAXPS Z12, Z24, Z12
-	VMAXPS Z13, Z24, Z13
-	VMAXPS Z14, Z24, Z14
-	VMAXPS Z15, Z24, Z15
-	VMAXPS Z16, Z24, Z16
-	VMAXPS Z17, Z24, Z17
-	VMAXPS Z18, Z24, Z18
-	VMAXPS Z19, Z24, Z19
-	VMAXPS Z20, Z24, Z20
-	VMAXPS Z21, Z24, Z21
-
-norelu224:
-	MOVQ    16(AX), DI
-	ADDQ    136(AX), DI
-	MOVQ    48(AX), R8
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z12, (DI)
-	VMOVUPS Z13, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z14, (DI)
-	VMOVUPS Z15, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z16, (DI)
-	VMOVUPS Z17, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z18, (DI)
-	VMOVUPS Z19, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z20, (DI)
-	VMOVUPS Z21, K1, 64(DI)
-	MOVQ    88(AX), SI
-	ADDQ    SI, 128(AX)
-	MOVQ    96(AX), SI
-	ADDQ    SI, 136(AX)
-	DECQ    80(AX)
-	JNZ     tile218
-	VZEROUPPER
-	RET
-
-// func tile11x16MaskAVX512(t *tile)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile11x16MaskAVX512(SB), $0-8
-	MOVQ  t+0(FP), AX
-	MOVQ  112(AX), CX
-	KMOVW CX, K1
-	MOVQ  24(AX), CX
-	MOVQ  32(AX), DX
-	MOVQ  40(AX), BX
-
-tile225:
-	MOVQ      16(AX), DI
-	ADDQ      136(AX), DI
-	MOVQ      48(AX), R8
-	MOVQ      120(AX), SI
-	TESTQ     $0x00000001, SI
-	JZ        zero226
-	VMOVUPS.Z (DI), K1, Z0
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z1
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z2
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z3
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z4
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z5
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z6
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z7
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z8
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z9
-	ADDQ      R8, DI
-	VMOVUPS.Z (DI), K1, Z10
-	JMP       started227
-
-zero226:
-	VPXORD     Z0, Z0, Z0
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z1, Z1, Z1
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z2, Z2, Z2
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z3, Z3, Z3
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z4, Z4, Z4
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z5, Z5, Z5
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z6, Z6, Z6
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z7, Z7, Z7
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z8, Z8, Z8
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z9, Z9, Z9
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z10, Z10, Z10
-	PREFETCHT0 (DI)
-
-started227:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
-
-tap228:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
-	ADDQ (AX), SI
-	ADDQ 128(AX), SI
-	LEAQ (SI)(CX*2), DI
-	ADDQ CX, DI
-	LEAQ (DI)(CX*2), R8
-	ADDQ CX, R8
-	LEAQ (R8)(CX*2), R9
-	ADDQ CX, R9
-	MOVQ 56(AX), R13
-
-k229:
-	VMOVUPS.Z    (R10), K1, Z11
-	VBROADCASTSS (SI), Z12
-	VFMADD231PS  Z11, Z12, Z0
-	VBROADCASTSS (SI)(CX*1), Z12
-	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (SI)(CX*2), Z12
-	VFMADD231PS  Z11, Z12, Z2
-	VBROADCASTSS (DI), Z12
-	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (DI)(CX*1), Z12
-	VFMADD231PS  Z11, Z12, Z4
-	VBROADCASTSS (DI)(CX*2), Z12
-	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (R8), Z12
-	VFMADD231PS  Z11, Z12, Z6
-	VBROADCASTSS (R8)(CX*1), Z12
-	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (R8)(CX*2), Z12
-	VFMADD231PS  Z11, Z12, Z8
-	VBROADCASTSS (R9), Z12
-	VFMADD231PS  Z11, Z12, Z9
-	VBROADCASTSS (R9)(CX*1), Z12
-	VFMADD231PS  Z11, Z12, Z10
-	ADDQ         DX, SI
-	ADDQ         DX, DI
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	ADDQ         BX, R10
-	DECQ         R13
-	JNZ          k229
-	DECQ         R12
-	JNZ          tap228
-	MOVQ         104(AX), SI
-	TESTQ        SI, SI
-	JZ           nobias230
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z0, Z0
-	VADDPS       Z12, Z1, Z1
-	VADDPS       Z12, Z2, Z2
-	VADDPS       Z12, Z3, Z3
-	VADDPS       Z12, Z4, Z4
-	VADDPS       Z12, Z5, Z5
-	VADDPS       Z12, Z6, Z6
-	VADDPS       Z12, Z7, Z7
-	VADDPS       Z12, Z8, Z8
-	VADDPS       Z12, Z9, Z9
-	VADDPS       Z12, Z10, Z10
-
-nobias230:
-	MOVQ   120(AX), SI
-	TESTQ  $0x00000002, SI
-	JZ     norelu231
-	VPXORD Z12, Z12, Z12
-	VMAXPS Z0, Z12, Z0
-	VMAXPS Z1, Z12, Z1
-	VMAXPS Z2, Z12, Z2
-	VMAXPS Z3, Z12, Z3
-	VMAXPS Z4, Z12, Z4
-	VMAXPS Z5, Z12, Z5
-	VMAXPS Z6, Z12, Z6
-	VMAXPS Z7, Z12, Z7
-	VMAXPS Z8, Z12, Z8
-	VMAXPS Z9, Z12, Z9
-	VMAXPS Z10, Z12, Z10
 
 norelu231:
 	MOVQ    16(AX), DI
@@ -5296,20 +5126,18 @@ norelu231:
 	VMOVUPS Z8, K1, (DI)
 	ADDQ    R8, DI
 	VMOVUPS Z9, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, K1, (DI)
 	MOVQ    88(AX), SI
 	ADDQ    SI, 128(AX)
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile225
+	JNZ     tile224
 	VZEROUPPER
 	RET
 
-// func tile12x32AVX512(t *tile)
+// func tile11x32AVX512(t *tile)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile12x32AVX512(SB), $0-8
+TEXT ·tile11x32AVX512(SB), $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 32(AX), DX
@@ -5354,9 +5182,6 @@ tile232:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z20
 	VMOVUPS 64(DI), Z21
-	ADDQ    R8, DI
-	VMOVUPS (DI), Z22
-	VMOVUPS 64(DI), Z23
 	JMP     started234
 
 zero233:
@@ -5414,20 +5239,56 @@ zero233:
 	VPXORD     Z21, Z21, Z21
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
 
 started234:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
+	CMPQ       56(AX), $0x20
+	JLE        short235
+	CMPQ       80(AX), $0x01
+	JE         short235
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap235:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
+short235:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap236:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -5436,117 +5297,110 @@ tap235:
 	ADDQ CX, R8
 	LEAQ (R8)(CX*2), R9
 	ADDQ CX, R9
-	MOVQ 56(AX), R13
+	MOVQ 56(AX), R11
 
-k236:
-	VMOVUPS      (R10), Z24
-	VMOVUPS      64(R10), Z25
-	VBROADCASTSS (SI), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(CX*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (SI)(CX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (DI), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (DI)(CX*1), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (DI)(CX*2), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R8), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R8)(CX*1), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R8)(CX*2), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R9), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R9)(CX*1), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R9)(CX*2), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
+k237:
+	VMOVUPS      (R10), Z22
+	VMOVUPS      64(R10), Z23
+	VBROADCASTSS (SI), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS (SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS (DI), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS (DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (R8), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS (R8)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (R8)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS (R9), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS (R9)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
 	ADDQ         DX, SI
 	ADDQ         DX, DI
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k237
 	DECQ         R13
-	JNZ          k236
-	DECQ         R12
-	JNZ          tap235
+	JNZ          tap236
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias237
-	VMOVUPS      (SI), Z26
-	VADDPS       Z26, Z0, Z0
-	VADDPS       Z26, Z2, Z2
-	VADDPS       Z26, Z4, Z4
-	VADDPS       Z26, Z6, Z6
-	VADDPS       Z26, Z8, Z8
-	VADDPS       Z26, Z10, Z10
-	VADDPS       Z26, Z12, Z12
-	VADDPS       Z26, Z14, Z14
-	VADDPS       Z26, Z16, Z16
-	VADDPS       Z26, Z18, Z18
-	VADDPS       Z26, Z20, Z20
-	VADDPS       Z26, Z22, Z22
-	VMOVUPS      64(SI), Z26
-	VADDPS       Z26, Z1, Z1
-	VADDPS       Z26, Z3, Z3
-	VADDPS       Z26, Z5, Z5
-	VADDPS       Z26, Z7, Z7
-	VADDPS       Z26, Z9, Z9
-	VADDPS       Z26, Z11, Z11
-	VADDPS       Z26, Z13, Z13
-	VADDPS       Z26, Z15, Z15
-	VADDPS       Z26, Z17, Z17
-	VADDPS       Z26, Z19, Z19
-	VADDPS       Z26, Z21, Z21
-	VADDPS       Z26, Z23, Z23
+	JZ           nobias238
+	VMOVUPS      (SI), Z24
+	VADDPS       Z24, Z0, Z0
+	VADDPS       Z24, Z2, Z2
+	VADDPS       Z24, Z4, Z4
+	VADDPS       Z24, Z6, Z6
+	VADDPS       Z24, Z8, Z8
+	VADDPS       Z24, Z10, Z10
+	VADDPS       Z24, Z12, Z12
+	VADDPS       Z24, Z14, Z14
+	VADDPS       Z24, Z16, Z16
+	VADDPS       Z24, Z18, Z18
+	VADDPS       Z24, Z20, Z20
+	VMOVUPS      64(SI), Z24
+	VADDPS       Z24, Z1, Z1
+	VADDPS       Z24, Z3, Z3
+	VADDPS       Z24, Z5, Z5
+	VADDPS       Z24, Z7, Z7
+	VADDPS       Z24, Z9, Z9
+	VADDPS       Z24, Z11, Z11
+	VADDPS       Z24, Z13, Z13
+	VADDPS       Z24, Z15, Z15
+	VADDPS       Z24, Z17, Z17
+	VADDPS       Z24, Z19, Z19
+	VADDPS       Z24, Z21, Z21
 
-nobias237:
+nobias238:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu238
-	VPXORD Z26, Z26, Z26
-	VMAXPS Z0, Z26, Z0
-	VMAXPS Z1, Z26, Z1
-	VMAXPS Z2, Z26, Z2
-	VMAXPS Z3, Z26, Z3
-	VMAXPS Z4, Z26, Z4
-	VMAXPS Z5, Z26, Z5
-	VMAXPS Z6, Z26, Z6
-	VMAXPS Z7, Z26, Z7
-	VMAXPS Z8, Z26, Z8
-	VMAXPS Z9, Z26, Z9
-	VMAXPS Z10, Z26, Z10
-	VMAXPS Z11, Z26, Z11
-	VMAXPS Z12, Z26, Z12
-	VMAXPS Z13, Z26, Z13
-	VMAXPS Z14, Z26, Z14
-	VMAXPS Z15, Z26, Z15
-	VMAXPS Z16, Z26, Z16
-	VMAXPS Z17, Z26, Z17
-	VMAXPS Z18, Z26, Z18
-	VMAXPS Z19, Z26, Z19
-	VMAXPS Z20, Z26, Z20
-	VMAXPS Z21, Z26, Z21
-	VMAXPS Z22, Z26, Z22
-	VMAXPS Z23, Z26, Z23
+	JZ     norelu239
+	VPXORD Z24, Z24, Z24
+	VMAXPS Z0, Z24, Z0
+	VMAXPS Z1, Z24, Z1
+	VMAXPS Z2, Z24, Z2
+	VMAXPS Z3, Z24, Z3
+	VMAXPS Z4, Z24, Z4
+	VMAXPS Z5, Z24, Z5
+	VMAXPS Z6, Z24, Z6
+	VMAXPS Z7, Z24, Z7
+	VMAXPS Z8, Z24, Z8
+	VMAXPS Z9, Z24, Z9
+	VMAXPS Z10, Z24, Z10
+	VMAXPS Z11, Z24, Z11
+	VMAXPS Z12, Z24, Z12
+	VMAXPS Z13, Z24, Z13
+	VMAXPS Z14, Z24, Z14
+	VMAXPS Z15, Z24, Z15
+	VMAXPS Z16, Z24, Z16
+	VMAXPS Z17, Z24, Z17
+	VMAXPS Z18, Z24, Z18
+	VMAXPS Z19, Z24, Z19
+	VMAXPS Z20, Z24, Z20
+	VMAXPS Z21, Z24, Z21
 
-norelu238:
+norelu239:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -5582,9 +5436,6 @@ norelu238:
 	ADDQ    R8, DI
 	VMOVUPS Z20, (DI)
 	VMOVUPS Z21, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z22, (DI)
-	VMOVUPS Z23, 64(DI)
 	MOVQ    88(AX), SI
 	ADDQ    SI, 128(AX)
 	MOVQ    96(AX), SI
@@ -5594,9 +5445,9 @@ norelu238:
 	VZEROUPPER
 	RET
 
-// func tile12x32MaskAVX512(t *tile)
+// func tile11x32MaskAVX512(t *tile)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile12x32MaskAVX512(SB), $0-8
+TEXT ·tile11x32MaskAVX512(SB), $0-8
 	MOVQ  t+0(FP), AX
 	MOVQ  112(AX), CX
 	KMOVW CX, K1
@@ -5604,13 +5455,13 @@ TEXT ·tile12x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile239:
+tile240:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero240
+	JZ        zero241
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -5643,12 +5494,544 @@ tile239:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z20
 	VMOVUPS.Z 64(DI), K1, Z21
-	ADDQ      R8, DI
-	VMOVUPS   (DI), Z22
-	VMOVUPS.Z 64(DI), K1, Z23
-	JMP       started241
+	JMP       started242
 
-zero240:
+zero241:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+
+started242:
+	CMPQ       56(AX), $0x20
+	JLE        short243
+	CMPQ       80(AX), $0x01
+	JE         short243
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+
+short243:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap244:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
+	ADDQ (AX), SI
+	ADDQ 128(AX), SI
+	LEAQ (SI)(CX*2), DI
+	ADDQ CX, DI
+	LEAQ (DI)(CX*2), R8
+	ADDQ CX, R8
+	LEAQ (R8)(CX*2), R9
+	ADDQ CX, R9
+	MOVQ 56(AX), R11
+
+k245:
+	VMOVUPS      (R10), Z22
+	VMOVUPS.Z    64(R10), K1, Z23
+	VBROADCASTSS (SI), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS (SI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (SI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS (DI), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (DI)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS (DI)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (R8), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS (R8)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (R8)(CX*2), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS (R9), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS (R9)(CX*1), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k245
+	DECQ         R13
+	JNZ          tap244
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias246
+	VMOVUPS      (SI), Z24
+	VADDPS       Z24, Z0, Z0
+	VADDPS       Z24, Z2, Z2
+	VADDPS       Z24, Z4, Z4
+	VADDPS       Z24, Z6, Z6
+	VADDPS       Z24, Z8, Z8
+	VADDPS       Z24, Z10, Z10
+	VADDPS       Z24, Z12, Z12
+	VADDPS       Z24, Z14, Z14
+	VADDPS       Z24, Z16, Z16
+	VADDPS       Z24, Z18, Z18
+	VADDPS       Z24, Z20, Z20
+	VMOVUPS.Z    64(SI), K1, Z24
+	VADDPS       Z24, Z1, Z1
+	VADDPS       Z24, Z3, Z3
+	VADDPS       Z24, Z5, Z5
+	VADDPS       Z24, Z7, Z7
+	VADDPS       Z24, Z9, Z9
+	VADDPS       Z24, Z11, Z11
+	VADDPS       Z24, Z13, Z13
+	VADDPS       Z24, Z15, Z15
+	VADDPS       Z24, Z17, Z17
+	VADDPS       Z24, Z19, Z19
+	VADDPS       Z24, Z21, Z21
+
+nobias246:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu247
+	VPXORD Z24, Z24, Z24
+	VMAXPS Z0, Z24, Z0
+	VMAXPS Z1, Z24, Z1
+	VMAXPS Z2, Z24, Z2
+	VMAXPS Z3, Z24, Z3
+	VMAXPS Z4, Z24, Z4
+	VMAXPS Z5, Z24, Z5
+	VMAXPS Z6, Z24, Z6
+	VMAXPS Z7, Z24, Z7
+	VMAXPS Z8, Z24, Z8
+	VMAXPS Z9, Z24, Z9
+	VMAXPS Z10, Z24, Z10
+	VMAXPS Z11, Z24, Z11
+	VMAXPS Z12, Z24, Z12
+	VMAXPS Z13, Z24, Z13
+	VMAXPS Z14, Z24, Z14
+	VMAXPS Z15, Z24, Z15
+	VMAXPS Z16, Z24, Z16
+	VMAXPS Z17, Z24, Z17
+	VMAXPS Z18, Z24, Z18
+	VMAXPS Z19, Z24, Z19
+	VMAXPS Z20, Z24, Z20
+	VMAXPS Z21, Z24, Z21
+
+norelu247:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z14, (DI)
+	VMOVUPS Z15, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z18, (DI)
+	VMOVUPS Z19, K1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, K1, 64(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile240
+	VZEROUPPER
+	RET
+
+// func tile11x16MaskAVX512(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile11x16MaskAVX512(SB), $0-8
+	MOVQ  t+0(FP), AX
+	MOVQ  112(AX), CX
+	KMOVW CX, K1
+	MOVQ  24(AX), CX
+	MOVQ  32(AX), DX
+	MOVQ  40(AX), BX
+
+tile248:
+	MOVQ      16(AX), DI
+	ADDQ      136(AX), DI
+	MOVQ      48(AX), R8
+	MOVQ      120(AX), SI
+	TESTQ     $0x00000001, SI
+	JZ        zero249
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z4
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z5
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z6
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z7
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z9
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z10
+	JMP       started250
+
+zero249:
+	VPXORD     Z0, Z0, Z0
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	PREFETCHT0 (DI)
+
+started250:
+	CMPQ       56(AX), $0x20
+	JLE        short251
+	CMPQ       80(AX), $0x01
+	JE         short251
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+
+short251:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap252:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
+	ADDQ (AX), SI
+	ADDQ 128(AX), SI
+	LEAQ (SI)(CX*2), DI
+	ADDQ CX, DI
+	LEAQ (DI)(CX*2), R8
+	ADDQ CX, R8
+	LEAQ (R8)(CX*2), R9
+	ADDQ CX, R9
+	MOVQ 56(AX), R11
+
+k253:
+	VMOVUPS.Z    (R10), K1, Z11
+	VBROADCASTSS (SI), Z12
+	VFMADD231PS  Z11, Z12, Z0
+	VBROADCASTSS (SI)(CX*1), Z12
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (SI)(CX*2), Z12
+	VFMADD231PS  Z11, Z12, Z2
+	VBROADCASTSS (DI), Z12
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (DI)(CX*1), Z12
+	VFMADD231PS  Z11, Z12, Z4
+	VBROADCASTSS (DI)(CX*2), Z12
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (R8), Z12
+	VFMADD231PS  Z11, Z12, Z6
+	VBROADCASTSS (R8)(CX*1), Z12
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (R8)(CX*2), Z12
+	VFMADD231PS  Z11, Z12, Z8
+	VBROADCASTSS (R9), Z12
+	VFMADD231PS  Z11, Z12, Z9
+	VBROADCASTSS (R9)(CX*1), Z12
+	VFMADD231PS  Z11, Z12, Z10
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k253
+	DECQ         R13
+	JNZ          tap252
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias254
+	VMOVUPS.Z    (SI), K1, Z12
+	VADDPS       Z12, Z0, Z0
+	VADDPS       Z12, Z1, Z1
+	VADDPS       Z12, Z2, Z2
+	VADDPS       Z12, Z3, Z3
+	VADDPS       Z12, Z4, Z4
+	VADDPS       Z12, Z5, Z5
+	VADDPS       Z12, Z6, Z6
+	VADDPS       Z12, Z7, Z7
+	VADDPS       Z12, Z8, Z8
+	VADDPS       Z12, Z9, Z9
+	VADDPS       Z12, Z10, Z10
+
+nobias254:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu255
+	VPXORD Z12, Z12, Z12
+	VMAXPS Z0, Z12, Z0
+	VMAXPS Z1, Z12, Z1
+	VMAXPS Z2, Z12, Z2
+	VMAXPS Z3, Z12, Z3
+	VMAXPS Z4, Z12, Z4
+	VMAXPS Z5, Z12, Z5
+	VMAXPS Z6, Z12, Z6
+	VMAXPS Z7, Z12, Z7
+	VMAXPS Z8, Z12, Z8
+	VMAXPS Z9, Z12, Z9
+	VMAXPS Z10, Z12, Z10
+
+norelu255:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z1, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z3, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z5, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z7, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z9, K1, (DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, K1, (DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile248
+	VZEROUPPER
+	RET
+
+// func tile12x32AVX512(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile12x32AVX512(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile256:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero257
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z2
+	VMOVUPS 64(DI), Z3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z6
+	VMOVUPS 64(DI), Z7
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	JMP     started258
+
+zero257:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -5709,14 +6092,58 @@ zero240:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started241:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
+started258:
+	CMPQ       56(AX), $0x20
+	JLE        short259
+	CMPQ       80(AX), $0x01
+	JE         short259
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap242:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
+short259:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap260:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -5725,9 +6152,342 @@ tap242:
 	ADDQ CX, R8
 	LEAQ (R8)(CX*2), R9
 	ADDQ CX, R9
-	MOVQ 56(AX), R13
+	MOVQ 56(AX), R11
 
-k243:
+k261:
+	VMOVUPS      (R10), Z24
+	VMOVUPS      64(R10), Z25
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (DI), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R8), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R8)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R8)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R9), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R9)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R9)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k261
+	DECQ         R13
+	JNZ          tap260
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias262
+	VMOVUPS      (SI), Z26
+	VADDPS       Z26, Z0, Z0
+	VADDPS       Z26, Z2, Z2
+	VADDPS       Z26, Z4, Z4
+	VADDPS       Z26, Z6, Z6
+	VADDPS       Z26, Z8, Z8
+	VADDPS       Z26, Z10, Z10
+	VADDPS       Z26, Z12, Z12
+	VADDPS       Z26, Z14, Z14
+	VADDPS       Z26, Z16, Z16
+	VADDPS       Z26, Z18, Z18
+	VADDPS       Z26, Z20, Z20
+	VADDPS       Z26, Z22, Z22
+	VMOVUPS      64(SI), Z26
+	VADDPS       Z26, Z1, Z1
+	VADDPS       Z26, Z3, Z3
+	VADDPS       Z26, Z5, Z5
+	VADDPS       Z26, Z7, Z7
+	VADDPS       Z26, Z9, Z9
+	VADDPS       Z26, Z11, Z11
+	VADDPS       Z26, Z13, Z13
+	VADDPS       Z26, Z15, Z15
+	VADDPS       Z26, Z17, Z17
+	VADDPS       Z26, Z19, Z19
+	VADDPS       Z26, Z21, Z21
+	VADDPS       Z26, Z23, Z23
+
+nobias262:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu263
+	VPXORD Z26, Z26, Z26
+	VMAXPS Z0, Z26, Z0
+	VMAXPS Z1, Z26, Z1
+	VMAXPS Z2, Z26, Z2
+	VMAXPS Z3, Z26, Z3
+	VMAXPS Z4, Z26, Z4
+	VMAXPS Z5, Z26, Z5
+	VMAXPS Z6, Z26, Z6
+	VMAXPS Z7, Z26, Z7
+	VMAXPS Z8, Z26, Z8
+	VMAXPS Z9, Z26, Z9
+	VMAXPS Z10, Z26, Z10
+	VMAXPS Z11, Z26, Z11
+	VMAXPS Z12, Z26, Z12
+	VMAXPS Z13, Z26, Z13
+	VMAXPS Z14, Z26, Z14
+	VMAXPS Z15, Z26, Z15
+	VMAXPS Z16, Z26, Z16
+	VMAXPS Z17, Z26, Z17
+	VMAXPS Z18, Z26, Z18
+	VMAXPS Z19, Z26, Z19
+	VMAXPS Z20, Z26, Z20
+	VMAXPS Z21, Z26, Z21
+	VMAXPS Z22, Z26, Z22
+	VMAXPS Z23, Z26, Z23
+
+norelu263:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z14, (DI)
+	VMOVUPS Z15, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z18, (DI)
+	VMOVUPS Z19, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z22, (DI)
+	VMOVUPS Z23, 64(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile256
+	VZEROUPPER
+	RET
+
+// func tile12x32MaskAVX512(t *tile)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile12x32MaskAVX512(SB), $0-8
+	MOVQ  t+0(FP), AX
+	MOVQ  112(AX), CX
+	KMOVW CX, K1
+	MOVQ  24(AX), CX
+	MOVQ  32(AX), DX
+	MOVQ  40(AX), BX
+
+tile264:
+	MOVQ      16(AX), DI
+	ADDQ      136(AX), DI
+	MOVQ      48(AX), R8
+	MOVQ      120(AX), SI
+	TESTQ     $0x00000001, SI
+	JZ        zero265
+	VMOVUPS   (DI), Z0
+	VMOVUPS.Z 64(DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z2
+	VMOVUPS.Z 64(DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z4
+	VMOVUPS.Z 64(DI), K1, Z5
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z6
+	VMOVUPS.Z 64(DI), K1, Z7
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z8
+	VMOVUPS.Z 64(DI), K1, Z9
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z10
+	VMOVUPS.Z 64(DI), K1, Z11
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z12
+	VMOVUPS.Z 64(DI), K1, Z13
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z14
+	VMOVUPS.Z 64(DI), K1, Z15
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z16
+	VMOVUPS.Z 64(DI), K1, Z17
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z18
+	VMOVUPS.Z 64(DI), K1, Z19
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z20
+	VMOVUPS.Z 64(DI), K1, Z21
+	ADDQ      R8, DI
+	VMOVUPS   (DI), Z22
+	VMOVUPS.Z 64(DI), K1, Z23
+	JMP       started266
+
+zero265:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+
+started266:
+	CMPQ       56(AX), $0x20
+	JLE        short267
+	CMPQ       80(AX), $0x01
+	JE         short267
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+
+short267:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap268:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
+	ADDQ (AX), SI
+	ADDQ 128(AX), SI
+	LEAQ (SI)(CX*2), DI
+	ADDQ CX, DI
+	LEAQ (DI)(CX*2), R8
+	ADDQ CX, R8
+	LEAQ (R8)(CX*2), R9
+	ADDQ CX, R9
+	MOVQ 56(AX), R11
+
+k269:
 	VMOVUPS      (R10), Z24
 	VMOVUPS.Z    64(R10), K1, Z25
 	VBROADCASTSS (SI), Z26
@@ -5771,13 +6531,13 @@ k243:
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k269
 	DECQ         R13
-	JNZ          k243
-	DECQ         R12
-	JNZ          tap242
+	JNZ          tap268
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias244
+	JZ           nobias270
 	VMOVUPS      (SI), Z26
 	VADDPS       Z26, Z0, Z0
 	VADDPS       Z26, Z2, Z2
@@ -5805,10 +6565,10 @@ k243:
 	VADDPS       Z26, Z21, Z21
 	VADDPS       Z26, Z23, Z23
 
-nobias244:
+nobias270:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu245
+	JZ     norelu271
 	VPXORD Z26, Z26, Z26
 	VMAXPS Z0, Z26, Z0
 	VMAXPS Z1, Z26, Z1
@@ -5835,7 +6595,7 @@ nobias244:
 	VMAXPS Z22, Z26, Z22
 	VMAXPS Z23, Z26, Z23
 
-norelu245:
+norelu271:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -5879,7 +6639,7 @@ norelu245:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile239
+	JNZ     tile264
 	VZEROUPPER
 	RET
 
@@ -5893,13 +6653,13 @@ TEXT ·tile12x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile246:
+tile272:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero247
+	JZ        zero273
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -5923,9 +6683,9 @@ tile246:
 	VMOVUPS.Z (DI), K1, Z10
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z11
-	JMP       started248
+	JMP       started274
 
-zero247:
+zero273:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -5962,14 +6722,46 @@ zero247:
 	VPXORD     Z11, Z11, Z11
 	PREFETCHT0 (DI)
 
-started248:
-	MOVQ 8(AX), R10
-	MOVQ 72(AX), R11
-	MOVQ 64(AX), R12
+started274:
+	CMPQ       56(AX), $0x20
+	JLE        short275
+	CMPQ       80(AX), $0x01
+	JE         short275
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap249:
-	MOVQ (R11), SI
-	ADDQ $0x08, R11
+short275:
+	MOVQ 8(AX), R10
+	MOVQ 72(AX), R12
+	MOVQ 64(AX), R13
+
+tap276:
+	MOVQ (R12), SI
+	ADDQ $0x08, R12
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -5978,9 +6770,9 @@ tap249:
 	ADDQ CX, R8
 	LEAQ (R8)(CX*2), R9
 	ADDQ CX, R9
-	MOVQ 56(AX), R13
+	MOVQ 56(AX), R11
 
-k250:
+k277:
 	VMOVUPS.Z    (R10), K1, Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
@@ -6011,13 +6803,13 @@ k250:
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k277
 	DECQ         R13
-	JNZ          k250
-	DECQ         R12
-	JNZ          tap249
+	JNZ          tap276
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias251
+	JZ           nobias278
 	VMOVUPS.Z    (SI), K1, Z13
 	VADDPS       Z13, Z0, Z0
 	VADDPS       Z13, Z1, Z1
@@ -6032,10 +6824,10 @@ k250:
 	VADDPS       Z13, Z10, Z10
 	VADDPS       Z13, Z11, Z11
 
-nobias251:
+nobias278:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu252
+	JZ     norelu279
 	VPXORD Z13, Z13, Z13
 	VMAXPS Z0, Z13, Z0
 	VMAXPS Z1, Z13, Z1
@@ -6050,7 +6842,7 @@ nobias251:
 	VMAXPS Z10, Z13, Z10
 	VMAXPS Z11, Z13, Z11
 
-norelu252:
+norelu279:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -6082,7 +6874,348 @@ norelu252:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile246
+	JNZ     tile272
+	VZEROUPPER
+	RET
+
+// func tile12x32PackAVX512(t *tile)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·tile12x32PackAVX512(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile280:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero281
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z2
+	VMOVUPS 64(DI), Z3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z6
+	VMOVUPS 64(DI), Z7
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	JMP     started282
+
+zero281:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+
+started282:
+	CMPQ       56(AX), $0x20
+	JLE        short283
+	CMPQ       80(AX), $0x01
+	JE         short283
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+
+short283:
+	MOVQ    8(AX), R10
+	MOVQ    144(AX), R12
+	MOVQ    56(AX), R14
+	DECQ    R14
+	IMULQ   BX, R14
+	ADDQ    R10, R14
+	MOVQ    BX, R13
+	SHLQ    $0x05, R13
+	ADDQ    R10, R13
+	CMPQ    R13, R14
+	CMOVQHI R14, R13
+	MOVQ    (AX), SI
+	ADDQ    128(AX), SI
+	LEAQ    (SI)(CX*2), DI
+	ADDQ    CX, DI
+	LEAQ    (DI)(CX*2), R8
+	ADDQ    CX, R8
+	LEAQ    (R8)(CX*2), R9
+	ADDQ    CX, R9
+	MOVQ    56(AX), R11
+
+k285:
+	VMOVUPS      (R10), Z24
+	VMOVUPS      64(R10), Z25
+	VMOVUPS      Z24, (R12)
+	VMOVUPS      Z25, 64(R12)
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         $0x80, R12
+	ADDQ         BX, R13
+	CMPQ         R13, R14
+	CMOVQHI      R14, R13
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (SI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (SI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (DI), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (DI)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (DI)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R8), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R8)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R8)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R9), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R9)(CX*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R9)(CX*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	ADDQ         BX, R10
+	DECQ         R11
+	JNZ          k285
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias286
+	VMOVUPS      (SI), Z26
+	VADDPS       Z26, Z0, Z0
+	VADDPS       Z26, Z2, Z2
+	VADDPS       Z26, Z4, Z4
+	VADDPS       Z26, Z6, Z6
+	VADDPS       Z26, Z8, Z8
+	VADDPS       Z26, Z10, Z10
+	VADDPS       Z26, Z12, Z12
+	VADDPS       Z26, Z14, Z14
+	VADDPS       Z26, Z16, Z16
+	VADDPS       Z26, Z18, Z18
+	VADDPS       Z26, Z20, Z20
+	VADDPS       Z26, Z22, Z22
+	VMOVUPS      64(SI), Z26
+	VADDPS       Z26, Z1, Z1
+	VADDPS       Z26, Z3, Z3
+	VADDPS       Z26, Z5, Z5
+	VADDPS       Z26, Z7, Z7
+	VADDPS       Z26, Z9, Z9
+	VADDPS       Z26, Z11, Z11
+	VADDPS       Z26, Z13, Z13
+	VADDPS       Z26, Z15, Z15
+	VADDPS       Z26, Z17, Z17
+	VADDPS       Z26, Z19, Z19
+	VADDPS       Z26, Z21, Z21
+	VADDPS       Z26, Z23, Z23
+
+nobias286:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu287
+	VPXORD Z26, Z26, Z26
+	VMAXPS Z0, Z26, Z0
+	VMAXPS Z1, Z26, Z1
+	VMAXPS Z2, Z26, Z2
+	VMAXPS Z3, Z26, Z3
+	VMAXPS Z4, Z26, Z4
+	VMAXPS Z5, Z26, Z5
+	VMAXPS Z6, Z26, Z6
+	VMAXPS Z7, Z26, Z7
+	VMAXPS Z8, Z26, Z8
+	VMAXPS Z9, Z26, Z9
+	VMAXPS Z10, Z26, Z10
+	VMAXPS Z11, Z26, Z11
+	VMAXPS Z12, Z26, Z12
+	VMAXPS Z13, Z26, Z13
+	VMAXPS Z14, Z26, Z14
+	VMAXPS Z15, Z26, Z15
+	VMAXPS Z16, Z26, Z16
+	VMAXPS Z17, Z26, Z17
+	VMAXPS Z18, Z26, Z18
+	VMAXPS Z19, Z26, Z19
+	VMAXPS Z20, Z26, Z20
+	VMAXPS Z21, Z26, Z21
+	VMAXPS Z22, Z26, Z22
+	VMAXPS Z23, Z26, Z23
+
+norelu287:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z14, (DI)
+	VMOVUPS Z15, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z18, (DI)
+	VMOVUPS Z19, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z22, (DI)
+	VMOVUPS Z23, 64(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile280
 	VZEROUPPER
 	RET
 
@@ -6094,13 +7227,13 @@ TEXT ·tile13x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile253:
+tile288:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero254
+	JZ      zero289
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -6139,9 +7272,9 @@ tile253:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z24
 	VMOVUPS 64(DI), Z25
-	JMP     started255
+	JMP     started290
 
-zero254:
+zero289:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -6207,14 +7340,61 @@ zero254:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started255:
-	MOVQ 8(AX), R11
-	MOVQ 72(AX), R12
-	MOVQ 64(AX), R13
+started290:
+	CMPQ       56(AX), $0x20
+	JLE        short291
+	CMPQ       80(AX), $0x01
+	JE         short291
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap256:
-	MOVQ (R12), SI
-	ADDQ $0x08, R12
+short291:
+	MOVQ 8(AX), R11
+	MOVQ 72(AX), R13
+	MOVQ 64(AX), R14
+
+tap292:
+	MOVQ (R13), SI
+	ADDQ $0x08, R13
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -6225,9 +7405,9 @@ tap256:
 	ADDQ CX, R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
-	MOVQ 56(AX), R14
+	MOVQ 56(AX), R12
 
-k257:
+k293:
 	VMOVUPS      (R11), Z26
 	VMOVUPS      64(R11), Z27
 	VBROADCASTSS (SI), Z28
@@ -6275,13 +7455,13 @@ k257:
 	ADDQ         DX, R9
 	ADDQ         DX, R10
 	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k293
 	DECQ         R14
-	JNZ          k257
-	DECQ         R13
-	JNZ          tap256
+	JNZ          tap292
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias258
+	JZ           nobias294
 	VMOVUPS      (SI), Z28
 	VADDPS       Z28, Z0, Z0
 	VADDPS       Z28, Z2, Z2
@@ -6311,10 +7491,10 @@ k257:
 	VADDPS       Z28, Z23, Z23
 	VADDPS       Z28, Z25, Z25
 
-nobias258:
+nobias294:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu259
+	JZ     norelu295
 	VPXORD Z28, Z28, Z28
 	VMAXPS Z0, Z28, Z0
 	VMAXPS Z1, Z28, Z1
@@ -6343,7 +7523,7 @@ nobias258:
 	VMAXPS Z24, Z28, Z24
 	VMAXPS Z25, Z28, Z25
 
-norelu259:
+norelu295:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -6390,7 +7570,7 @@ norelu259:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile253
+	JNZ     tile288
 	VZEROUPPER
 	RET
 
@@ -6404,13 +7584,13 @@ TEXT ·tile13x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile260:
+tile296:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero261
+	JZ        zero297
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -6449,9 +7629,9 @@ tile260:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z24
 	VMOVUPS.Z 64(DI), K1, Z25
-	JMP       started262
+	JMP       started298
 
-zero261:
+zero297:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -6517,14 +7697,61 @@ zero261:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started262:
-	MOVQ 8(AX), R11
-	MOVQ 72(AX), R12
-	MOVQ 64(AX), R13
+started298:
+	CMPQ       56(AX), $0x20
+	JLE        short299
+	CMPQ       80(AX), $0x01
+	JE         short299
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap263:
-	MOVQ (R12), SI
-	ADDQ $0x08, R12
+short299:
+	MOVQ 8(AX), R11
+	MOVQ 72(AX), R13
+	MOVQ 64(AX), R14
+
+tap300:
+	MOVQ (R13), SI
+	ADDQ $0x08, R13
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -6535,9 +7762,9 @@ tap263:
 	ADDQ CX, R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
-	MOVQ 56(AX), R14
+	MOVQ 56(AX), R12
 
-k264:
+k301:
 	VMOVUPS      (R11), Z26
 	VMOVUPS.Z    64(R11), K1, Z27
 	VBROADCASTSS (SI), Z28
@@ -6585,13 +7812,13 @@ k264:
 	ADDQ         DX, R9
 	ADDQ         DX, R10
 	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k301
 	DECQ         R14
-	JNZ          k264
-	DECQ         R13
-	JNZ          tap263
+	JNZ          tap300
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias265
+	JZ           nobias302
 	VMOVUPS      (SI), Z28
 	VADDPS       Z28, Z0, Z0
 	VADDPS       Z28, Z2, Z2
@@ -6621,10 +7848,10 @@ k264:
 	VADDPS       Z28, Z23, Z23
 	VADDPS       Z28, Z25, Z25
 
-nobias265:
+nobias302:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu266
+	JZ     norelu303
 	VPXORD Z28, Z28, Z28
 	VMAXPS Z0, Z28, Z0
 	VMAXPS Z1, Z28, Z1
@@ -6653,7 +7880,7 @@ nobias265:
 	VMAXPS Z24, Z28, Z24
 	VMAXPS Z25, Z28, Z25
 
-norelu266:
+norelu303:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -6700,7 +7927,7 @@ norelu266:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile260
+	JNZ     tile296
 	VZEROUPPER
 	RET
 
@@ -6714,13 +7941,13 @@ TEXT ·tile13x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile267:
+tile304:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero268
+	JZ        zero305
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -6746,9 +7973,9 @@ tile267:
 	VMOVUPS.Z (DI), K1, Z11
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z12
-	JMP       started269
+	JMP       started306
 
-zero268:
+zero305:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -6788,14 +8015,48 @@ zero268:
 	VPXORD     Z12, Z12, Z12
 	PREFETCHT0 (DI)
 
-started269:
-	MOVQ 8(AX), R11
-	MOVQ 72(AX), R12
-	MOVQ 64(AX), R13
+started306:
+	CMPQ       56(AX), $0x20
+	JLE        short307
+	CMPQ       80(AX), $0x01
+	JE         short307
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap270:
-	MOVQ (R12), SI
-	ADDQ $0x08, R12
+short307:
+	MOVQ 8(AX), R11
+	MOVQ 72(AX), R13
+	MOVQ 64(AX), R14
+
+tap308:
+	MOVQ (R13), SI
+	ADDQ $0x08, R13
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -6806,9 +8067,9 @@ tap270:
 	ADDQ CX, R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
-	MOVQ 56(AX), R14
+	MOVQ 56(AX), R12
 
-k271:
+k309:
 	VMOVUPS.Z    (R11), K1, Z13
 	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z13, Z14, Z0
@@ -6842,13 +8103,13 @@ k271:
 	ADDQ         DX, R9
 	ADDQ         DX, R10
 	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k309
 	DECQ         R14
-	JNZ          k271
-	DECQ         R13
-	JNZ          tap270
+	JNZ          tap308
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias272
+	JZ           nobias310
 	VMOVUPS.Z    (SI), K1, Z14
 	VADDPS       Z14, Z0, Z0
 	VADDPS       Z14, Z1, Z1
@@ -6864,10 +8125,10 @@ k271:
 	VADDPS       Z14, Z11, Z11
 	VADDPS       Z14, Z12, Z12
 
-nobias272:
+nobias310:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu273
+	JZ     norelu311
 	VPXORD Z14, Z14, Z14
 	VMAXPS Z0, Z14, Z0
 	VMAXPS Z1, Z14, Z1
@@ -6883,7 +8144,7 @@ nobias272:
 	VMAXPS Z11, Z14, Z11
 	VMAXPS Z12, Z14, Z12
 
-norelu273:
+norelu311:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -6917,7 +8178,372 @@ norelu273:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile267
+	JNZ     tile304
+	VZEROUPPER
+	RET
+
+// func tile13x32PackAVX512(t *tile)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·tile13x32PackAVX512(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile312:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero313
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z2
+	VMOVUPS 64(DI), Z3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z6
+	VMOVUPS 64(DI), Z7
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z24
+	VMOVUPS 64(DI), Z25
+	JMP     started314
+
+zero313:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+
+started314:
+	CMPQ       56(AX), $0x20
+	JLE        short315
+	CMPQ       80(AX), $0x01
+	JE         short315
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+
+short315:
+	MOVQ    8(AX), R11
+	MOVQ    144(AX), R13
+	MOVQ    56(AX), R15
+	DECQ    R15
+	IMULQ   BX, R15
+	ADDQ    R11, R15
+	MOVQ    BX, R14
+	SHLQ    $0x05, R14
+	ADDQ    R11, R14
+	CMPQ    R14, R15
+	CMOVQHI R15, R14
+	MOVQ    (AX), SI
+	ADDQ    128(AX), SI
+	LEAQ    (SI)(CX*2), DI
+	ADDQ    CX, DI
+	LEAQ    (DI)(CX*2), R8
+	ADDQ    CX, R8
+	LEAQ    (R8)(CX*2), R9
+	ADDQ    CX, R9
+	LEAQ    (R9)(CX*2), R10
+	ADDQ    CX, R10
+	MOVQ    56(AX), R12
+
+k317:
+	VMOVUPS      (R11), Z26
+	VMOVUPS      64(R11), Z27
+	VMOVUPS      Z26, (R13)
+	VMOVUPS      Z27, 64(R13)
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         $0x80, R13
+	ADDQ         BX, R14
+	CMPQ         R14, R15
+	CMOVQHI      R15, R14
+	VBROADCASTSS (SI), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS (SI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (DI)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS (DI)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R8), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS (R8)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R8)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS (R9), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R9)(CX*1), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS (R9)(CX*2), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS (R10), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k317
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias318
+	VMOVUPS      (SI), Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z28, Z22, Z22
+	VADDPS       Z28, Z24, Z24
+	VMOVUPS      64(SI), Z28
+	VADDPS       Z28, Z1, Z1
+	VADDPS       Z28, Z3, Z3
+	VADDPS       Z28, Z5, Z5
+	VADDPS       Z28, Z7, Z7
+	VADDPS       Z28, Z9, Z9
+	VADDPS       Z28, Z11, Z11
+	VADDPS       Z28, Z13, Z13
+	VADDPS       Z28, Z15, Z15
+	VADDPS       Z28, Z17, Z17
+	VADDPS       Z28, Z19, Z19
+	VADDPS       Z28, Z21, Z21
+	VADDPS       Z28, Z23, Z23
+	VADDPS       Z28, Z25, Z25
+
+nobias318:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu319
+	VPXORD Z28, Z28, Z28
+	VMAXPS Z0, Z28, Z0
+	VMAXPS Z1, Z28, Z1
+	VMAXPS Z2, Z28, Z2
+	VMAXPS Z3, Z28, Z3
+	VMAXPS Z4, Z28, Z4
+	VMAXPS Z5, Z28, Z5
+	VMAXPS Z6, Z28, Z6
+	VMAXPS Z7, Z28, Z7
+	VMAXPS Z8, Z28, Z8
+	VMAXPS Z9, Z28, Z9
+	VMAXPS Z10, Z28, Z10
+	VMAXPS Z11, Z28, Z11
+	VMAXPS Z12, Z28, Z12
+	VMAXPS Z13, Z28, Z13
+	VMAXPS Z14, Z28, Z14
+	VMAXPS Z15, Z28, Z15
+	VMAXPS Z16, Z28, Z16
+	VMAXPS Z17, Z28, Z17
+	VMAXPS Z18, Z28, Z18
+	VMAXPS Z19, Z28, Z19
+	VMAXPS Z20, Z28, Z20
+	VMAXPS Z21, Z28, Z21
+	VMAXPS Z22, Z28, Z22
+	VMAXPS Z23, Z28, Z23
+	VMAXPS Z24, Z28, Z24
+	VMAXPS Z25, Z28, Z25
+
+norelu319:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z14, (DI)
+	VMOVUPS Z15, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z18, (DI)
+	VMOVUPS Z19, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z22, (DI)
+	VMOVUPS Z23, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z24, (DI)
+	VMOVUPS Z25, 64(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile312
 	VZEROUPPER
 	RET
 
@@ -6929,13 +8555,13 @@ TEXT ·tile14x32AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile274:
+tile320:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero275
+	JZ      zero321
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	ADDQ    R8, DI
@@ -6977,9 +8603,9 @@ tile274:
 	ADDQ    R8, DI
 	VMOVUPS (DI), Z26
 	VMOVUPS 64(DI), Z27
-	JMP     started276
+	JMP     started322
 
-zero275:
+zero321:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -7050,14 +8676,64 @@ zero275:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started276:
-	MOVQ 8(AX), R11
-	MOVQ 72(AX), R12
-	MOVQ 64(AX), R13
+started322:
+	CMPQ       56(AX), $0x20
+	JLE        short323
+	CMPQ       80(AX), $0x01
+	JE         short323
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap277:
-	MOVQ (R12), SI
-	ADDQ $0x08, R12
+short323:
+	MOVQ 8(AX), R11
+	MOVQ 72(AX), R13
+	MOVQ 64(AX), R14
+
+tap324:
+	MOVQ (R13), SI
+	ADDQ $0x08, R13
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -7068,9 +8744,9 @@ tap277:
 	ADDQ CX, R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
-	MOVQ 56(AX), R14
+	MOVQ 56(AX), R12
 
-k278:
+k325:
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	VBROADCASTSS (SI), Z30
@@ -7121,13 +8797,13 @@ k278:
 	ADDQ         DX, R9
 	ADDQ         DX, R10
 	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k325
 	DECQ         R14
-	JNZ          k278
-	DECQ         R13
-	JNZ          tap277
+	JNZ          tap324
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias279
+	JZ           nobias326
 	VMOVUPS      (SI), Z30
 	VADDPS       Z30, Z0, Z0
 	VADDPS       Z30, Z2, Z2
@@ -7159,10 +8835,10 @@ k278:
 	VADDPS       Z30, Z25, Z25
 	VADDPS       Z30, Z27, Z27
 
-nobias279:
+nobias326:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu280
+	JZ     norelu327
 	VPXORD Z30, Z30, Z30
 	VMAXPS Z0, Z30, Z0
 	VMAXPS Z1, Z30, Z1
@@ -7193,7 +8869,7 @@ nobias279:
 	VMAXPS Z26, Z30, Z26
 	VMAXPS Z27, Z30, Z27
 
-norelu280:
+norelu327:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -7243,7 +8919,7 @@ norelu280:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile274
+	JNZ     tile320
 	VZEROUPPER
 	RET
 
@@ -7257,13 +8933,13 @@ TEXT ·tile14x32MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile281:
+tile328:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero282
+	JZ        zero329
 	VMOVUPS   (DI), Z0
 	VMOVUPS.Z 64(DI), K1, Z1
 	ADDQ      R8, DI
@@ -7305,9 +8981,9 @@ tile281:
 	ADDQ      R8, DI
 	VMOVUPS   (DI), Z26
 	VMOVUPS.Z 64(DI), K1, Z27
-	JMP       started283
+	JMP       started330
 
-zero282:
+zero329:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	PREFETCHT0 (DI)
@@ -7378,14 +9054,64 @@ zero282:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 
-started283:
-	MOVQ 8(AX), R11
-	MOVQ 72(AX), R12
-	MOVQ 64(AX), R13
+started330:
+	CMPQ       56(AX), $0x20
+	JLE        short331
+	CMPQ       80(AX), $0x01
+	JE         short331
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
 
-tap284:
-	MOVQ (R12), SI
-	ADDQ $0x08, R12
+short331:
+	MOVQ 8(AX), R11
+	MOVQ 72(AX), R13
+	MOVQ 64(AX), R14
+
+tap332:
+	MOVQ (R13), SI
+	ADDQ $0x08, R13
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -7396,9 +9122,9 @@ tap284:
 	ADDQ CX, R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
-	MOVQ 56(AX), R14
+	MOVQ 56(AX), R12
 
-k285:
+k333:
 	VMOVUPS      (R11), Z28
 	VMOVUPS.Z    64(R11), K1, Z29
 	VBROADCASTSS (SI), Z30
@@ -7449,13 +9175,13 @@ k285:
 	ADDQ         DX, R9
 	ADDQ         DX, R10
 	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k333
 	DECQ         R14
-	JNZ          k285
-	DECQ         R13
-	JNZ          tap284
+	JNZ          tap332
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias286
+	JZ           nobias334
 	VMOVUPS      (SI), Z30
 	VADDPS       Z30, Z0, Z0
 	VADDPS       Z30, Z2, Z2
@@ -7487,10 +9213,10 @@ k285:
 	VADDPS       Z30, Z25, Z25
 	VADDPS       Z30, Z27, Z27
 
-nobias286:
+nobias334:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu287
+	JZ     norelu335
 	VPXORD Z30, Z30, Z30
 	VMAXPS Z0, Z30, Z0
 	VMAXPS Z1, Z30, Z1
@@ -7521,7 +9247,7 @@ nobias286:
 	VMAXPS Z26, Z30, Z26
 	VMAXPS Z27, Z30, Z27
 
-norelu287:
+norelu335:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -7571,7 +9297,7 @@ norelu287:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile281
+	JNZ     tile328
 	VZEROUPPER
 	RET
 
@@ -7585,13 +9311,13 @@ TEXT ·tile14x16MaskAVX512(SB), $0-8
 	MOVQ  32(AX), DX
 	MOVQ  40(AX), BX
 
-tile288:
+tile336:
 	MOVQ      16(AX), DI
 	ADDQ      136(AX), DI
 	MOVQ      48(AX), R8
 	MOVQ      120(AX), SI
 	TESTQ     $0x00000001, SI
-	JZ        zero289
+	JZ        zero337
 	VMOVUPS.Z (DI), K1, Z0
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z1
@@ -7619,9 +9345,9 @@ tile288:
 	VMOVUPS.Z (DI), K1, Z12
 	ADDQ      R8, DI
 	VMOVUPS.Z (DI), K1, Z13
-	JMP       started290
+	JMP       started338
 
-zero289:
+zero337:
 	VPXORD     Z0, Z0, Z0
 	PREFETCHT0 (DI)
 	ADDQ       R8, DI
@@ -7664,14 +9390,50 @@ zero289:
 	VPXORD     Z13, Z13, Z13
 	PREFETCHT0 (DI)
 
-started290:
-	MOVQ 8(AX), R11
-	MOVQ 72(AX), R12
-	MOVQ 64(AX), R13
+started338:
+	CMPQ       56(AX), $0x20
+	JLE        short339
+	CMPQ       80(AX), $0x01
+	JE         short339
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
 
-tap291:
-	MOVQ (R12), SI
-	ADDQ $0x08, R12
+short339:
+	MOVQ 8(AX), R11
+	MOVQ 72(AX), R13
+	MOVQ 64(AX), R14
+
+tap340:
+	MOVQ (R13), SI
+	ADDQ $0x08, R13
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
 	LEAQ (SI)(CX*2), DI
@@ -7682,9 +9444,9 @@ tap291:
 	ADDQ CX, R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
-	MOVQ 56(AX), R14
+	MOVQ 56(AX), R12
 
-k292:
+k341:
 	VMOVUPS.Z    (R11), K1, Z14
 	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z14, Z15, Z0
@@ -7720,13 +9482,13 @@ k292:
 	ADDQ         DX, R9
 	ADDQ         DX, R10
 	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k341
 	DECQ         R14
-	JNZ          k292
-	DECQ         R13
-	JNZ          tap291
+	JNZ          tap340
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias293
+	JZ           nobias342
 	VMOVUPS.Z    (SI), K1, Z15
 	VADDPS       Z15, Z0, Z0
 	VADDPS       Z15, Z1, Z1
@@ -7743,10 +9505,10 @@ k292:
 	VADDPS       Z15, Z12, Z12
 	VADDPS       Z15, Z13, Z13
 
-nobias293:
+nobias342:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu294
+	JZ     norelu343
 	VPXORD Z15, Z15, Z15
 	VMAXPS Z0, Z15, Z0
 	VMAXPS Z1, Z15, Z1
@@ -7763,7 +9525,7 @@ nobias293:
 	VMAXPS Z12, Z15, Z12
 	VMAXPS Z13, Z15, Z13
 
-norelu294:
+norelu343:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -7799,7 +9561,393 @@ norelu294:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile288
+	JNZ     tile336
+	VZEROUPPER
+	RET
+
+// func tile14x32PackAVX512(t *tile)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·tile14x32PackAVX512(SB), $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 32(AX), DX
+	MOVQ 40(AX), BX
+
+tile344:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	MOVQ    120(AX), SI
+	TESTQ   $0x00000001, SI
+	JZ      zero345
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z2
+	VMOVUPS 64(DI), Z3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z6
+	VMOVUPS 64(DI), Z7
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z24
+	VMOVUPS 64(DI), Z25
+	ADDQ    R8, DI
+	VMOVUPS (DI), Z26
+	VMOVUPS 64(DI), Z27
+	JMP     started346
+
+zero345:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+
+started346:
+	CMPQ       56(AX), $0x20
+	JLE        short347
+	CMPQ       80(AX), $0x01
+	JE         short347
+	MOVQ       16(AX), SI
+	ADDQ       136(AX), SI
+	ADDQ       96(AX), SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+	ADDQ       R8, SI
+	PREFETCHT1 (SI)
+	PREFETCHT1 64(SI)
+
+short347:
+	MOVQ    8(AX), R11
+	MOVQ    144(AX), R13
+	MOVQ    56(AX), R15
+	DECQ    R15
+	IMULQ   BX, R15
+	ADDQ    R11, R15
+	MOVQ    BX, R14
+	SHLQ    $0x05, R14
+	ADDQ    R11, R14
+	CMPQ    R14, R15
+	CMOVQHI R15, R14
+	MOVQ    (AX), SI
+	ADDQ    128(AX), SI
+	LEAQ    (SI)(CX*2), DI
+	ADDQ    CX, DI
+	LEAQ    (DI)(CX*2), R8
+	ADDQ    CX, R8
+	LEAQ    (R8)(CX*2), R9
+	ADDQ    CX, R9
+	LEAQ    (R9)(CX*2), R10
+	ADDQ    CX, R10
+	MOVQ    56(AX), R12
+
+k349:
+	VMOVUPS      (R11), Z28
+	VMOVUPS      64(R11), Z29
+	VMOVUPS      Z28, (R13)
+	VMOVUPS      Z29, 64(R13)
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         $0x80, R13
+	ADDQ         BX, R14
+	CMPQ         R14, R15
+	CMOVQHI      R15, R14
+	VBROADCASTSS (SI), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (SI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (SI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (DI), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (DI)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (DI)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R8)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R8)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R9)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R9)(CX*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R10)(CX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         DX, SI
+	ADDQ         DX, DI
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	ADDQ         BX, R11
+	DECQ         R12
+	JNZ          k349
+	MOVQ         104(AX), SI
+	TESTQ        SI, SI
+	JZ           nobias350
+	VMOVUPS      (SI), Z30
+	VADDPS       Z30, Z0, Z0
+	VADDPS       Z30, Z2, Z2
+	VADDPS       Z30, Z4, Z4
+	VADDPS       Z30, Z6, Z6
+	VADDPS       Z30, Z8, Z8
+	VADDPS       Z30, Z10, Z10
+	VADDPS       Z30, Z12, Z12
+	VADDPS       Z30, Z14, Z14
+	VADDPS       Z30, Z16, Z16
+	VADDPS       Z30, Z18, Z18
+	VADDPS       Z30, Z20, Z20
+	VADDPS       Z30, Z22, Z22
+	VADDPS       Z30, Z24, Z24
+	VADDPS       Z30, Z26, Z26
+	VMOVUPS      64(SI), Z30
+	VADDPS       Z30, Z1, Z1
+	VADDPS       Z30, Z3, Z3
+	VADDPS       Z30, Z5, Z5
+	VADDPS       Z30, Z7, Z7
+	VADDPS       Z30, Z9, Z9
+	VADDPS       Z30, Z11, Z11
+	VADDPS       Z30, Z13, Z13
+	VADDPS       Z30, Z15, Z15
+	VADDPS       Z30, Z17, Z17
+	VADDPS       Z30, Z19, Z19
+	VADDPS       Z30, Z21, Z21
+	VADDPS       Z30, Z23, Z23
+	VADDPS       Z30, Z25, Z25
+	VADDPS       Z30, Z27, Z27
+
+nobias350:
+	MOVQ   120(AX), SI
+	TESTQ  $0x00000002, SI
+	JZ     norelu351
+	VPXORD Z30, Z30, Z30
+	VMAXPS Z0, Z30, Z0
+	VMAXPS Z1, Z30, Z1
+	VMAXPS Z2, Z30, Z2
+	VMAXPS Z3, Z30, Z3
+	VMAXPS Z4, Z30, Z4
+	VMAXPS Z5, Z30, Z5
+	VMAXPS Z6, Z30, Z6
+	VMAXPS Z7, Z30, Z7
+	VMAXPS Z8, Z30, Z8
+	VMAXPS Z9, Z30, Z9
+	VMAXPS Z10, Z30, Z10
+	VMAXPS Z11, Z30, Z11
+	VMAXPS Z12, Z30, Z12
+	VMAXPS Z13, Z30, Z13
+	VMAXPS Z14, Z30, Z14
+	VMAXPS Z15, Z30, Z15
+	VMAXPS Z16, Z30, Z16
+	VMAXPS Z17, Z30, Z17
+	VMAXPS Z18, Z30, Z18
+	VMAXPS Z19, Z30, Z19
+	VMAXPS Z20, Z30, Z20
+	VMAXPS Z21, Z30, Z21
+	VMAXPS Z22, Z30, Z22
+	VMAXPS Z23, Z30, Z23
+	VMAXPS Z24, Z30, Z24
+	VMAXPS Z25, Z30, Z25
+	VMAXPS Z26, Z30, Z26
+	VMAXPS Z27, Z30, Z27
+
+norelu351:
+	MOVQ    16(AX), DI
+	ADDQ    136(AX), DI
+	MOVQ    48(AX), R8
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z14, (DI)
+	VMOVUPS Z15, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z18, (DI)
+	VMOVUPS Z19, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z22, (DI)
+	VMOVUPS Z23, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z24, (DI)
+	VMOVUPS Z25, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z26, (DI)
+	VMOVUPS Z27, 64(DI)
+	MOVQ    88(AX), SI
+	ADDQ    SI, 128(AX)
+	MOVQ    96(AX), SI
+	ADDQ    SI, 136(AX)
+	DECQ    80(AX)
+	JNZ     tile344
 	VZEROUPPER
 	RET
 
@@ -7811,13 +9959,13 @@ TEXT ·tile1x128AVX512(SB), $0-8
 	MOVQ 32(AX), CX
 	MOVQ 40(AX), DX
 
-tile295:
+tile352:
 	MOVQ    16(AX), SI
 	ADDQ    136(AX), SI
 	MOVQ    48(AX), BX
 	MOVQ    120(AX), BX
 	TESTQ   $0x00000001, BX
-	JZ      zero296
+	JZ      zero353
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
 	VMOVUPS 128(SI), Z2
@@ -7826,9 +9974,9 @@ tile295:
 	VMOVUPS 320(SI), Z5
 	VMOVUPS 384(SI), Z6
 	VMOVUPS 448(SI), Z7
-	JMP     started297
+	JMP     started354
 
-zero296:
+zero353:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -7846,19 +9994,19 @@ zero296:
 	PREFETCHT0 384(SI)
 	PREFETCHT0 448(SI)
 
-started297:
+started354:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
-tap298:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+tap355:
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
-k299:
+k356:
 	VBROADCASTSS (BX), Z8
 	VFMADD231PS  (SI), Z8, Z0
 	VFMADD231PS  64(SI), Z8, Z1
@@ -7870,13 +10018,13 @@ k299:
 	VFMADD231PS  448(SI), Z8, Z7
 	ADDQ         CX, BX
 	ADDQ         DX, SI
+	DECQ         DI
+	JNZ          k356
 	DECQ         R9
-	JNZ          k299
-	DECQ         R8
-	JNZ          tap298
+	JNZ          tap355
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
-	JZ           nobias300
+	JZ           nobias357
 	VMOVUPS      (BX), Z8
 	VADDPS       Z8, Z0, Z0
 	VMOVUPS      64(BX), Z8
@@ -7894,10 +10042,10 @@ k299:
 	VMOVUPS      448(BX), Z8
 	VADDPS       Z8, Z7, Z7
 
-nobias300:
+nobias357:
 	MOVQ   120(AX), BX
 	TESTQ  $0x00000002, BX
-	JZ     norelu301
+	JZ     norelu358
 	VPXORD Z8, Z8, Z8
 	VMAXPS Z0, Z8, Z0
 	VMAXPS Z1, Z8, Z1
@@ -7908,7 +10056,7 @@ nobias300:
 	VMAXPS Z6, Z8, Z6
 	VMAXPS Z7, Z8, Z7
 
-norelu301:
+norelu358:
 	MOVQ    16(AX), SI
 	ADDQ    136(AX), SI
 	MOVQ    48(AX), BX
@@ -7925,7 +10073,7 @@ norelu301:
 	MOVQ    96(AX), BX
 	ADDQ    BX, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile295
+	JNZ     tile352
 	VZEROUPPER
 	RET
 
@@ -7937,20 +10085,20 @@ TEXT ·tile1x64AVX512(SB), $0-8
 	MOVQ 32(AX), CX
 	MOVQ 40(AX), DX
 
-tile302:
+tile359:
 	MOVQ    16(AX), SI
 	ADDQ    136(AX), SI
 	MOVQ    48(AX), BX
 	MOVQ    120(AX), BX
 	TESTQ   $0x00000001, BX
-	JZ      zero303
+	JZ      zero360
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
 	VMOVUPS 128(SI), Z2
 	VMOVUPS 192(SI), Z3
-	JMP     started304
+	JMP     started361
 
-zero303:
+zero360:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -7960,19 +10108,19 @@ zero303:
 	PREFETCHT0 128(SI)
 	PREFETCHT0 192(SI)
 
-started304:
+started361:
 	MOVQ 8(AX), SI
-	MOVQ 72(AX), DI
-	MOVQ 64(AX), R8
+	MOVQ 72(AX), R8
+	MOVQ 64(AX), R9
 
-tap305:
-	MOVQ (DI), BX
-	ADDQ $0x08, DI
+tap362:
+	MOVQ (R8), BX
+	ADDQ $0x08, R8
 	ADDQ (AX), BX
 	ADDQ 128(AX), BX
-	MOVQ 56(AX), R9
+	MOVQ 56(AX), DI
 
-k306:
+k363:
 	VBROADCASTSS (BX), Z4
 	VFMADD231PS  (SI), Z4, Z0
 	VFMADD231PS  64(SI), Z4, Z1
@@ -7980,13 +10128,13 @@ k306:
 	VFMADD231PS  192(SI), Z4, Z3
 	ADDQ         CX, BX
 	ADDQ         DX, SI
+	DECQ         DI
+	JNZ          k363
 	DECQ         R9
-	JNZ          k306
-	DECQ         R8
-	JNZ          tap305
+	JNZ          tap362
 	MOVQ         104(AX), BX
 	TESTQ        BX, BX
-	JZ           nobias307
+	JZ           nobias364
 	VMOVUPS      (BX), Z4
 	VADDPS       Z4, Z0, Z0
 	VMOVUPS      64(BX), Z4
@@ -7996,17 +10144,17 @@ k306:
 	VMOVUPS      192(BX), Z4
 	VADDPS       Z4, Z3, Z3
 
-nobias307:
+nobias364:
 	MOVQ   120(AX), BX
 	TESTQ  $0x00000002, BX
-	JZ     norelu308
+	JZ     norelu365
 	VPXORD Z4, Z4, Z4
 	VMAXPS Z0, Z4, Z0
 	VMAXPS Z1, Z4, Z1
 	VMAXPS Z2, Z4, Z2
 	VMAXPS Z3, Z4, Z3
 
-norelu308:
+norelu365:
 	MOVQ    16(AX), SI
 	ADDQ    136(AX), SI
 	MOVQ    48(AX), BX
@@ -8019,7 +10167,7 @@ norelu308:
 	MOVQ    96(AX), BX
 	ADDQ    BX, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile302
+	JNZ     tile359
 	VZEROUPPER
 	RET
 
@@ -8031,13 +10179,13 @@ TEXT ·tile2x64AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile309:
+tile366:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero310
+	JZ      zero367
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -8047,9 +10195,9 @@ tile309:
 	VMOVUPS 64(DI), Z5
 	VMOVUPS 128(DI), Z6
 	VMOVUPS 192(DI), Z7
-	JMP     started311
+	JMP     started368
 
-zero310:
+zero367:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -8068,19 +10216,19 @@ zero310:
 	PREFETCHT0 128(DI)
 	PREFETCHT0 192(DI)
 
-started311:
+started368:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
-tap312:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+tap369:
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
-k313:
+k370:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	VMOVUPS      128(DI), Z10
@@ -8097,13 +10245,13 @@ k313:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         DX, SI
 	ADDQ         BX, DI
+	DECQ         R8
+	JNZ          k370
 	DECQ         R10
-	JNZ          k313
-	DECQ         R9
-	JNZ          tap312
+	JNZ          tap369
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias314
+	JZ           nobias371
 	VMOVUPS      (SI), Z12
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z12, Z4, Z4
@@ -8117,10 +10265,10 @@ k313:
 	VADDPS       Z12, Z3, Z3
 	VADDPS       Z12, Z7, Z7
 
-nobias314:
+nobias371:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu315
+	JZ     norelu372
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z0, Z12, Z0
 	VMAXPS Z1, Z12, Z1
@@ -8131,7 +10279,7 @@ nobias314:
 	VMAXPS Z6, Z12, Z6
 	VMAXPS Z7, Z12, Z7
 
-norelu315:
+norelu372:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -8149,7 +10297,7 @@ norelu315:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile309
+	JNZ     tile366
 	VZEROUPPER
 	RET
 
@@ -8161,13 +10309,13 @@ TEXT ·tile3x48AVX512(SB), $0-8
 	MOVQ 32(AX), DX
 	MOVQ 40(AX), BX
 
-tile316:
+tile373:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
 	MOVQ    120(AX), SI
 	TESTQ   $0x00000001, SI
-	JZ      zero317
+	JZ      zero374
 	VMOVUPS (DI), Z0
 	VMOVUPS 64(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -8179,9 +10327,9 @@ tile316:
 	VMOVUPS (DI), Z6
 	VMOVUPS 64(DI), Z7
 	VMOVUPS 128(DI), Z8
-	JMP     started318
+	JMP     started375
 
-zero317:
+zero374:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -8203,19 +10351,19 @@ zero317:
 	PREFETCHT0 64(DI)
 	PREFETCHT0 128(DI)
 
-started318:
+started375:
 	MOVQ 8(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 64(AX), R9
+	MOVQ 72(AX), R9
+	MOVQ 64(AX), R10
 
-tap319:
-	MOVQ (R8), SI
-	ADDQ $0x08, R8
+tap376:
+	MOVQ (R9), SI
+	ADDQ $0x08, R9
 	ADDQ (AX), SI
 	ADDQ 128(AX), SI
-	MOVQ 56(AX), R10
+	MOVQ 56(AX), R8
 
-k320:
+k377:
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
 	VMOVUPS      128(DI), Z11
@@ -8233,13 +10381,13 @@ k320:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         DX, SI
 	ADDQ         BX, DI
+	DECQ         R8
+	JNZ          k377
 	DECQ         R10
-	JNZ          k320
-	DECQ         R9
-	JNZ          tap319
+	JNZ          tap376
 	MOVQ         104(AX), SI
 	TESTQ        SI, SI
-	JZ           nobias321
+	JZ           nobias378
 	VMOVUPS      (SI), Z12
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z12, Z3, Z3
@@ -8253,10 +10401,10 @@ k320:
 	VADDPS       Z12, Z5, Z5
 	VADDPS       Z12, Z8, Z8
 
-nobias321:
+nobias378:
 	MOVQ   120(AX), SI
 	TESTQ  $0x00000002, SI
-	JZ     norelu322
+	JZ     norelu379
 	VPXORD Z12, Z12, Z12
 	VMAXPS Z0, Z12, Z0
 	VMAXPS Z1, Z12, Z1
@@ -8268,7 +10416,7 @@ nobias321:
 	VMAXPS Z7, Z12, Z7
 	VMAXPS Z8, Z12, Z8
 
-norelu322:
+norelu379:
 	MOVQ    16(AX), DI
 	ADDQ    136(AX), DI
 	MOVQ    48(AX), R8
@@ -8288,7 +10436,7 @@ norelu322:
 	MOVQ    96(AX), SI
 	ADDQ    SI, 136(AX)
 	DECQ    80(AX)
-	JNZ     tile316
+	JNZ     tile373
 	VZEROUPPER
 	RET
 
@@ -8303,18 +10451,18 @@ TEXT ·sumRows16AVX512(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero323
+	JZ      zero380
 	VMOVUPS (AX), Z0
-	JMP     started324
+	JMP     started381
 
-zero323:
+zero380:
 	VPXORD Z0, Z0, Z0
 
-started324:
+started381:
 	TESTQ BX, BX
-	JZ    done326
+	JZ    done383
 
-element325:
+element382:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Z1
@@ -8322,9 +10470,9 @@ element325:
 	ADDQ         SI, R8
 	VFMADD231PS  (R8), Z1, Z0
 	DECQ         BX
-	JNZ          element325
+	JNZ          element382
 
-done326:
+done383:
 	VMOVUPS Z0, (AX)
 	VZEROUPPER
 	RET
@@ -8342,21 +10490,21 @@ TEXT ·sumBits16AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row327:
+row384:
 	TESTQ   $0x00000001, R9
-	JZ      zero330
+	JZ      zero387
 	VMOVUPS (AX), Z0
-	JMP     started331
+	JMP     started388
 
-zero330:
+zero387:
 	VPXORD Z0, Z0, Z0
 
-started331:
+started388:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done329
+	JZ    done386
 
-element328:
+element385:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -8365,15 +10513,15 @@ element328:
 	ADDQ         DI, R12
 	VFMADD231PS  (R12), Z1, Z0
 	BLSRQ        R11, R11
-	JNZ          element328
+	JNZ          element385
 
-done329:
+done386:
 	VMOVUPS Z0, (AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row327
+	JNZ     row384
 	VZEROUPPER
 	RET
 
@@ -8388,20 +10536,20 @@ TEXT ·sumRows32AVX512(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero332
+	JZ      zero389
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	JMP     started333
+	JMP     started390
 
-zero332:
+zero389:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-started333:
+started390:
 	TESTQ BX, BX
-	JZ    done335
+	JZ    done392
 
-element334:
+element391:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Z2
@@ -8410,9 +10558,9 @@ element334:
 	VFMADD231PS  (R8), Z2, Z0
 	VFMADD231PS  64(R8), Z2, Z1
 	DECQ         BX
-	JNZ          element334
+	JNZ          element391
 
-done335:
+done392:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
@@ -8431,23 +10579,23 @@ TEXT ·sumBits32AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row336:
+row393:
 	TESTQ   $0x00000001, R9
-	JZ      zero339
+	JZ      zero396
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	JMP     started340
+	JMP     started397
 
-zero339:
+zero396:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-started340:
+started397:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done338
+	JZ    done395
 
-element337:
+element394:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -8457,16 +10605,16 @@ element337:
 	VFMADD231PS  (R12), Z2, Z0
 	VFMADD231PS  64(R12), Z2, Z1
 	BLSRQ        R11, R11
-	JNZ          element337
+	JNZ          element394
 
-done338:
+done395:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row336
+	JNZ     row393
 	VZEROUPPER
 	RET
 
@@ -8481,24 +10629,24 @@ TEXT ·sumRows64AVX512(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero341
+	JZ      zero398
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
 	VMOVUPS 192(AX), Z3
-	JMP     started342
+	JMP     started399
 
-zero341:
+zero398:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-started342:
+started399:
 	TESTQ BX, BX
-	JZ    done344
+	JZ    done401
 
-element343:
+element400:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Z4
@@ -8509,9 +10657,9 @@ element343:
 	VFMADD231PS  128(R8), Z4, Z2
 	VFMADD231PS  192(R8), Z4, Z3
 	DECQ         BX
-	JNZ          element343
+	JNZ          element400
 
-done344:
+done401:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -8532,27 +10680,27 @@ TEXT ·sumBits64AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row345:
+row402:
 	TESTQ   $0x00000001, R9
-	JZ      zero348
+	JZ      zero405
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
 	VMOVUPS 192(AX), Z3
-	JMP     started349
+	JMP     started406
 
-zero348:
+zero405:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-started349:
+started406:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done347
+	JZ    done404
 
-element346:
+element403:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -8564,9 +10712,9 @@ element346:
 	VFMADD231PS  128(R12), Z4, Z2
 	VFMADD231PS  192(R12), Z4, Z3
 	BLSRQ        R11, R11
-	JNZ          element346
+	JNZ          element403
 
-done347:
+done404:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -8575,7 +10723,7 @@ done347:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row345
+	JNZ     row402
 	VZEROUPPER
 	RET
 
@@ -8590,7 +10738,7 @@ TEXT ·sumRows128AVX512(SB), $0-56
 	MOVQ    bRow+40(FP), DI
 	MOVQ    flags+48(FP), R8
 	TESTQ   $0x00000001, R8
-	JZ      zero350
+	JZ      zero407
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -8599,9 +10747,9 @@ TEXT ·sumRows128AVX512(SB), $0-56
 	VMOVUPS 320(AX), Z5
 	VMOVUPS 384(AX), Z6
 	VMOVUPS 448(AX), Z7
-	JMP     started351
+	JMP     started408
 
-zero350:
+zero407:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8611,11 +10759,11 @@ zero350:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-started351:
+started408:
 	TESTQ BX, BX
-	JZ    done353
+	JZ    done410
 
-element352:
+element409:
 	MOVL         (DX), R8
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R8*4), Z8
@@ -8630,9 +10778,9 @@ element352:
 	VFMADD231PS  384(R8), Z8, Z6
 	VFMADD231PS  448(R8), Z8, Z7
 	DECQ         BX
-	JNZ          element352
+	JNZ          element409
 
-done353:
+done410:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -8657,9 +10805,9 @@ TEXT ·sumBits128AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row354:
+row411:
 	TESTQ   $0x00000001, R9
-	JZ      zero357
+	JZ      zero414
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -8668,9 +10816,9 @@ row354:
 	VMOVUPS 320(AX), Z5
 	VMOVUPS 384(AX), Z6
 	VMOVUPS 448(AX), Z7
-	JMP     started358
+	JMP     started415
 
-zero357:
+zero414:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8680,12 +10828,12 @@ zero357:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-started358:
+started415:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done356
+	JZ    done413
 
-element355:
+element412:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -8701,9 +10849,9 @@ element355:
 	VFMADD231PS  384(R12), Z8, Z6
 	VFMADD231PS  448(R12), Z8, Z7
 	BLSRQ        R11, R11
-	JNZ          element355
+	JNZ          element412
 
-done356:
+done413:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -8716,7 +10864,7 @@ done356:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row354
+	JNZ     row411
 	VZEROUPPER
 	RET
 
@@ -8739,7 +10887,7 @@ TEXT ·peakFMAAVX512(SB), $0-8
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
-loop359:
+loop416:
 	VFMADD231PS Z12, Z13, Z0
 	VFMADD231PS Z12, Z13, Z1
 	VFMADD231PS Z12, Z13, Z2
@@ -8789,7 +10937,7 @@ loop359:
 	VFMADD231PS Z12, Z13, Z10
 	VFMADD231PS Z12, Z13, Z11
 	DECQ        AX
-	JNZ         loop359
+	JNZ         loop416
 	VZEROUPPER
 	RET
 
@@ -8801,7 +10949,7 @@ TEXT ·copyPanelAVX512(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop360:
+loop417:
 	VMOVUPS (CX), Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z1
@@ -8809,6 +10957,6 @@ loop360:
 	ADDQ    DX, CX
 	ADDQ    $0x80, AX
 	DECQ    BX
-	JNZ     loop360
+	JNZ     loop417
 	VZEROUPPER
 	RET

@@ -35,6 +35,8 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 	if packB {
 		nc = min(n, k.blockN)
 	}
+	// The first tile packs the panel where it can.
+	joint := packB && op.Layout != NT && ts.pack[topHeight(min(mc, m), ts.rows)] != nil
 
 	t := &ws.t
 	t.taps, t.tab = 1, &ws.zero[0]
@@ -55,6 +57,9 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 			if packB {
 				ws.b = grow(ws.b, roundUp(jEnd-jc, ts.cols)*kb)
 				for j := jc; j < jEnd; j += ts.cols {
+					if joint && jEnd-j >= ts.cols {
+						continue
+					}
 					ts.packPanel(ws.b[(j-jc)*kb:], op.B, op.LDB, op.Layout == NT, pc, kb, j, min(j+ts.cols, jEnd))
 				}
 			}
@@ -78,7 +83,7 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 					if last && op.Bias != nil {
 						t.bias = unsafe.Pointer(&op.Bias[j])
 					}
-					ts.column(t, op, ws, packA, ic, iEnd, pc, j, min(ts.cols, jEnd-j))
+					ts.column(t, op, ws, packA, joint && ic == m0 && jEnd-j >= ts.cols, ic, iEnd, pc, j, min(ts.cols, jEnd-j))
 				}
 			}
 		}
@@ -86,9 +91,10 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 	ws.t = tile{} // keep no operand alive
 }
 
-// column multiplies rows ic to iEnd with one panel. The rows are split into
-// tiles of two heights that differ by one at most.
-func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed bool, ic, iEnd, pc, j, cols int) {
+// column multiplies rows ic to iEnd with one panel, which the first tile packs
+// where that is asked for. The rows are split into tiles of two heights that differ
+// by one at most.
+func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed, pack bool, ic, iEnd, pc, j, cols int) {
 	i := ic
 	for _, h := range heights(iEnd-ic, ts.rows) {
 		if h.count == 0 {
@@ -109,9 +115,20 @@ func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed bool, ic, iEnd, p
 		t.cStep = h.rows * t.ldc
 		t.count = h.count
 		t.aOff, t.cOff = 0, 0
-		kernel, mask := ts.pick(h.rows, cols)
-		t.mask = mask
-		kernel(t)
+		if pack {
+			panel := t.b
+			t.pack, t.b, t.bK = panel, unsafe.Pointer(&op.B[pc*op.LDB+j]), 4*op.LDB
+			t.count = 1
+			ts.pack[h.rows](t)
+			t.pack, t.b, t.bK = nil, panel, 4*ts.cols
+			t.count = h.count - 1
+			pack = false
+		}
+		if t.count > 0 {
+			kernel, mask := ts.pick(h.rows, cols)
+			t.mask = mask
+			kernel(t)
+		}
 		i += h.count * h.rows
 	}
 }
@@ -169,6 +186,15 @@ func heights(m, limit int) [2]height {
 	n := (m + limit - 1) / limit
 	low := m / n
 	return [2]height{{low + 1, m % n}, {low, n - m%n}}
+}
+
+// topHeight is the height of the first of them.
+func topHeight(m, limit int) int {
+	h := heights(m, limit)
+	if h[0].count > 0 {
+		return h[0].rows
+	}
+	return h[1].rows
 }
 
 // evenly splits n into the fewest parts of at most limit and returns the size

@@ -29,6 +29,7 @@ type tile struct {
 	mask         uintptr
 	flags        int
 	aOff, cOff   int // consumed: bytes to the current tile
+	pack         unsafe.Pointer
 }
 
 const (
@@ -43,6 +44,7 @@ type tiles struct {
 	full [15]func(*tile) // by rows: two vectors of columns
 	two  [15]func(*tile) // two vectors, the second with a mask
 	one  [15]func(*tile) // one vector with a mask
+	pack [15]func(*tile) // full, of the heights of many rows, and packs B on the way
 	wide [4][]wide       // by rows, the widest first
 
 	mask      func(lanes int) uintptr
