@@ -161,13 +161,18 @@ func (t *team) barrier(threads int) {
 	}
 }
 
-// relax waits a moment. Long waits, which mean that a thread of the team is not
-// running, give the processor away.
+// longWait is the number of moments, some milliseconds of them, after which a
+// thread of the team is presumed not to run. Shorter waits are the unevenness of
+// large instructions: to sleep then costs more than it gives, as a processor that
+// has gone idle, of a virtual machine above all, comes back late.
+const longWait = 2 << 20
+
+// relax waits a moment. Long waits give the processor away.
 func (t *team) relax(spins int) {
 	if t.crowded && spins > 500 {
 		runtime.Gosched()
 	}
-	if spins > 50000 {
+	if spins > longWait {
 		time.Sleep(20 * time.Microsecond)
 		return
 	}
