@@ -112,16 +112,19 @@ func (k *Kernels) winograd(x *View, packed []float32, y *View, ep Epilogue, t0, 
 	}
 	cols := k1 - k0
 	// Tiles whose part of one of the 16 products stays in the second-level
-	// cache.
-	block := max(24, min(96, 1<<16/(x.C+cols)/12*12))
-	ws.v = grow(ws.v, 16*block*x.C)
-	ws.m = grow(ws.m, 16*block*cols+4*cols)
-	whole := ws.m[16*block*cols:] // a tile of which the image has a part
+	// cache, in blocks of about one size: each block reads the whole filter.
+	tiles, most := (t1-t0)*across, min(96, max(24, 1<<16/(x.C+cols)))
+	blocks := (tiles + most - 1) / most
+	block := (tiles + blocks - 1) / blocks
+	vStep, mStep := block*x.C+apart, block*cols+apart
+	ws.v = grow(ws.v, 16*vStep)
+	ws.m = grow(ws.m, 16*mStep+4*cols)
+	whole := ws.m[16*mStep:] // a tile of which the image has a part
 
 	for first := t0 * across; first < t1*across; first += block {
 		n := min(block, t1*across-first)
 		t := &ws.tile
-		*t = winoTile{n: x.C, step: 4 * block * x.C}
+		*t = winoTile{n: x.C, step: 4 * vStep}
 		for i := range n {
 			img, h, w := (first+i)/across/down, (first+i)/across%down*2, (first+i)%across*2
 			t.x = x.Data[img*x.Image:]
@@ -134,8 +137,8 @@ func (k *Kernels) winograd(x *View, packed []float32, y *View, ep Epilogue, t0, 
 			}
 			k.windows.winogradInput(t)
 		}
-		k.products(x.C, packed, size, block, n, k0, k1, ws)
-		*t = winoTile{n: cols, step: 4 * block * cols}
+		k.products(x.C, packed, size, vStep, mStep, n, k0, k1, ws)
+		*t = winoTile{n: cols, step: 4 * mStep}
 		if ep.Bias != nil {
 			t.bias = ep.Bias[k0:k1]
 		}
@@ -163,9 +166,13 @@ func (k *Kernels) winograd(x *View, packed []float32, y *View, ep Epilogue, t0, 
 	ws.tile = winoTile{}
 }
 
-// products multiplies each of the 16 elements of n transformed tiles by its
-// filter.
-func (k *Kernels) products(depth int, packed []float32, size, block, n, k0, k1 int, ws *Workspace) {
+// apart is added to the distance of the 16 elements of transformed tiles: a
+// power of two would put them all on a few sets of the caches.
+const apart = 16
+
+// products multiplies each of the 16 elements of n transformed tiles, vStep
+// apart, by its filter, to results mStep apart.
+func (k *Kernels) products(depth int, packed []float32, size, vStep, mStep, n, k0, k1 int, ws *Workspace) {
 	width, cols := k.ChannelUnit(), k1-k0
 	s := &ws.strip
 	*s = gemm.Strip{ARow: depth, AK: 1, CRow: cols, Rows: n}
@@ -176,11 +183,11 @@ func (k *Kernels) products(depth int, packed []float32, size, block, n, k0, k1 i
 			ws.offsets = append(ws.offsets[:0], 4*d)
 			s.Offsets = ws.offsets
 			s.Accumulate = d > 0
-			s.A = ws.v[i*block*depth:]
+			s.A = ws.v[i*vStep:]
 			for j := k0; j < k1; j += width {
 				s.B = packed[i*size+j*depth+d*width:]
 				s.Cols = min(width, k1-j)
-				s.C = ws.m[i*block*cols+j-k0:]
+				s.C = ws.m[i*mStep+j-k0:]
 				k.gemm.RunStrip(s, &ws.gemm)
 			}
 			d += s.K
