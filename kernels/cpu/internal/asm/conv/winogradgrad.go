@@ -14,9 +14,12 @@ import (
 // 16 multiplications a tile and pair of channels in place of 36.
 
 // gradTiles is the number of tiles that are summed at once, and gradChannels
-// that of input channels: what they take of the transformed image, and a panel
-// of the transformed gradient, stay in the caches.
-const gradTiles, gradChannels = 192, 96
+// that of input channels: what they take of the transformed image and gradient
+// stays in the caches. Sums that do not are visited half as often.
+const gradTiles, gradChannels = 96, 96
+
+// largeSums is the number of sums, of each of the 16, from which they are large.
+const largeSums = 512 * 512
 
 // WinogradFilterLen is the length of the sums of WinogradBackwardFilter.
 func (k *Kernels) WinogradFilterLen(g *Geometry) int { return 16 * g.C * g.K }
@@ -38,21 +41,25 @@ func (k *Kernels) WinogradBackwardFilter(g *Geometry, x, dy View, dw, sums []flo
 	across, down := (ow+1)/2, (oh+1)/2
 	depth, cols := c1-c0, k1-k0
 	sums = sums[16*(c0*g.K+depth*k0):][:16*depth*cols]
-	block := min(gradTiles, g.N*down*across)
-	channels := min(gradChannels, depth)
+	tiles, most := g.N*down*across, gradTiles
+	if g.C*g.K >= largeSums {
+		most *= 2
+	}
+	blocks := (tiles + most - 1) / most
+	block := (tiles + blocks - 1) / blocks
+	channels, width := min(gradChannels, depth), k.ChannelUnit()
 	ws.v = grow(ws.v, 16*block*channels)
-	ws.m = grow(ws.m, 16*block*cols+4*cols)
-	cut := ws.m[16*block*cols:] // a tile of which the image has a part
-	size := k.gemm.PackedLen(block, cols)
+	ws.m = grow(ws.m, 4*cols)
+	cut := ws.m // a tile of which the image has a part
+	size := k.gemm.PackedLen(block, cols) + apart
 	ws.b = grow(ws.b, 16*size)
 
-	for first := 0; first < g.N*down*across; first += block {
-		n := min(block, g.N*down*across-first)
+	for first := 0; first < tiles; first += block {
+		n := min(block, tiles-first)
 		t := &ws.tile
-		*t = winoTile{n: cols, step: 4 * block * cols}
+		*t = winoTile{step: 4 * size}
 		for i := range n {
 			img, h, w := (first+i)/across/down, (first+i)/across%down*2, (first+i)%across*2
-			t.m = ws.m[i*cols:]
 			t.y = dy.Data[img*dy.Image+h*dy.Row+w*dy.Pixel+k0:]
 			t.out = [4]int{0, 4 * dy.Pixel, 4 * dy.Row, 4 * (dy.Row + dy.Pixel)}
 			if h+1 >= oh || w+1 >= ow {
@@ -65,10 +72,12 @@ func (k *Kernels) WinogradBackwardFilter(g *Geometry, x, dy View, dw, sums []flo
 				}
 				t.y, t.out = cut, [4]int{0, 4 * cols, 8 * cols, 12 * cols}
 			}
-			k.windows.winogradGrad(t)
-		}
-		for i := range 16 {
-			k.gemm.PackRows(ws.b[i*size:], ws.m[i*block*cols:], cols, false, n, 0, n, 0, cols)
+			// To where the products read it: panel by panel.
+			from := t.y
+			for j := 0; j < cols; j += width {
+				t.n, t.y, t.m = min(width, cols-j), from[j:], ws.b[j*n+i*width:]
+				k.windows.winogradGrad(t)
+			}
 		}
 		for c := c0; c < c1; c += channels {
 			k.filterTiles(&x, sums[(c-c0)*cols:], c, min(channels, c1-c), depth, cols, size, block, first, n, across, down, ws)
