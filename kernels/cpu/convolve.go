@@ -105,6 +105,38 @@ func parts(rows, channels, unit, tid, threads int) (r0, r1, c0, c1 int) {
 	return 0, rows, c0, c1
 }
 
+// overRows returns an instruction that computes rows and channels of a
+// convolution. Threads take rows in chunks, at least some of them at once, and
+// take over what others are late with; where there are few, they share the
+// channels.
+func (c *nodeContext) overRows(rows, least, channels, unit int, compute func(x *execution, tid, r0, r1, c0, c1 int)) func(x *execution, tid, threads int) {
+	first := c.l.prog.queues
+	c.l.prog.queues += c.l.b.team.size
+	return func(x *execution, tid, threads int) {
+		chunk := max(least, rows/(chunksOfThread*threads))
+		if threads == 1 || rows < 4*threads || rows >= 1<<queueBits {
+			if r0, r1, c0, c1 := parts(rows, channels, unit, tid, threads); r0 < r1 && c0 < c1 {
+				compute(x, tid, r0, r1, c0, c1)
+			}
+			return
+		}
+		x.eachChunk(first, rows, chunk, tid, threads, func(from, to int) { compute(x, tid, from, to, 0, channels) })
+	}
+}
+
+// chunksOfThread is the number of chunks of a thread's rows where they are many.
+const chunksOfThread = 8
+
+// leastPixels is the number of pixels, or of tiles of Winograd's, from which it
+// does not matter that each chunk reads the whole filter.
+const (
+	leastPixels = 196
+	leastTiles  = 98
+)
+
+// atLeast is the number of rows of width that have n pixels or more.
+func atLeast(n, width int) int { return (n + width - 1) / width }
+
 // prepare adds the instructions that pack the filter and pad the image, where
 // there is something to do.
 func (c *nodeContext) prepare(w tensorAt, pad, pack func(x *execution, tid, threads int)) {
@@ -202,33 +234,27 @@ func convolveForward(c *nodeContext, g conv.Geometry) {
 	}
 	switch {
 	case depthwise(&g):
-		compute(nil, func(x *execution, tid, threads int) {
-			if r0, r1, c0, c1 := parts(g.N*oh, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
-				k.Depthwise(&g, image(x), at[float32](x, w), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
-			}
-		})
+		compute(nil, c.overRows(g.N*oh, 1, g.C, 16, func(x *execution, tid, r0, r1, c0, c1 int) {
+			k.Depthwise(&g, image(x), at[float32](x, w), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
+		}))
 	case winograd(&g):
 		filter := c.packed(w, k.WinogradLen(&g))
 		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(g.K, unit, tid, threads); lo < hi {
 				k.WinogradPack(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
-		}, func(x *execution, tid, threads int) {
-			if r0, r1, c0, c1 := parts(g.N*((oh+1)/2), g.K, unit, tid, threads); r0 < r1 && c0 < c1 {
-				k.WinogradForward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
-			}
-		})
+		}, c.overRows(g.N*((oh+1)/2), atLeast(leastTiles, (ow+1)/2), g.K, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
+			k.WinogradForward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
+		}))
 	default:
 		filter := c.packed(w, k.PackedLen(&g))
 		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(kg, unit, tid, threads); lo < hi {
 				k.Pack(filter(x), at[float32](x, w), &g, lo, hi)
 			}
-		}, func(x *execution, tid, threads int) {
-			if r0, r1, c0, c1 := parts(g.N*oh, kg, unit, tid, threads); r0 < r1 && c0 < c1 {
-				k.Forward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
-			}
-		})
+		}, c.overRows(g.N*oh, atLeast(leastPixels, ow), kg, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
+			k.Forward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
+		}))
 	}
 }
 
@@ -261,33 +287,27 @@ func convolveInputGrad(c *nodeContext, g conv.Geometry) {
 	}
 	switch {
 	case depthwise(&g):
-		compute(nil, func(x *execution, tid, threads int) {
-			if r0, r1, c0, c1 := parts(g.N*g.H, g.C, 16, tid, threads); r0 < r1 && c0 < c1 {
-				k.DepthwiseData(&g, image(x), at[float32](x, w), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
-			}
-		})
+		compute(nil, c.overRows(g.N*g.H, 1, g.C, 16, func(x *execution, tid, r0, r1, c0, c1 int) {
+			k.DepthwiseData(&g, image(x), at[float32](x, w), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
+		}))
 	case winograd(&g):
 		filter := c.packed(w, k.WinogradDataLen(&g))
 		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(g.C, unit, tid, threads); lo < hi {
 				k.WinogradPackData(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
-		}, func(x *execution, tid, threads int) {
-			if r0, r1, c0, c1 := parts(g.N*((g.H+1)/2), g.C, unit, tid, threads); r0 < r1 && c0 < c1 {
-				k.WinogradData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
-			}
-		})
+		}, c.overRows(g.N*((g.H+1)/2), atLeast(leastTiles, (g.W+1)/2), g.C, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
+			k.WinogradData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
+		}))
 	default:
 		filter := c.packed(w, k.PackedDataLen(&g))
 		compute(func(x *execution, tid, threads int) {
 			if lo, hi := span(cg, unit, tid, threads); lo < hi {
 				k.PackData(filter(x), at[float32](x, w), &g, lo, hi)
 			}
-		}, func(x *execution, tid, threads int) {
-			if r0, r1, c0, c1 := parts(g.N*g.H, cg, unit, tid, threads); r0 < r1 && c0 < c1 {
-				k.BackwardData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
-			}
-		})
+		}, c.overRows(g.N*g.H, atLeast(leastPixels, g.W), cg, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
+			k.BackwardData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
+		}))
 	}
 }
 

@@ -63,17 +63,23 @@ func (g *rowGroup) run(x *execution, tid, threads int) {
 		}
 		return
 	}
+	x.eachChunk(g.first, g.rows, g.chunk, tid, threads, func(from, to int) { g.compute(x, tid, from, to) })
+}
+
+// eachChunk calls compute for the chunks of thread tid's rows, then for those
+// that it takes over from other threads, whose queues begin at first.
+func (x *execution) eachChunk(first, rows, chunk, tid, threads int, compute func(from, to int)) {
 	step := x.threads[tid].step
 	for k := range threads {
 		owner := (tid + k) % threads
-		lo, hi := span(g.rows, 1, owner, threads)
-		q := &x.queues[g.first+owner]
+		lo, hi := span(rows, 1, owner, threads)
+		q := &x.queues[first+owner]
 		for {
-			from, to := q.take(step, lo, hi, g.chunk, k > 0)
+			from, to := q.take(step, lo, hi, chunk, k > 0)
 			if from == to {
 				break
 			}
-			g.compute(x, tid, from, to)
+			compute(from, to)
 		}
 	}
 }

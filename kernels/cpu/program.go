@@ -296,6 +296,9 @@ func (x *execution) align() {
 // for there is no part of it.
 func (x *execution) measured(tid, threads int) {
 	p, team := x.program, x.program.backend.team
+	if threads > 1 {
+		x.threads[tid].step++
+	}
 	alone := false
 	for i := range p.code {
 		in := &p.code[i]
