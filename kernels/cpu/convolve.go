@@ -345,6 +345,10 @@ func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
 		return
 	}
 	rows := g.R * g.S * g.C / g.Groups
+	if pieces := min(g.N, mostPieces); pieces >= leastPieces && 2*pieces*rows*g.K <= g.N*oh*ow*min(g.C, g.K) {
+		c.filterByImages(g, pieces, image, up, dw)
+		return
+	}
 	c.add(func(x *execution, tid, threads int) {
 		i0, i1, k0, k1 := 0, rows, 0, kg
 		if kg >= 4*unit*threads {
@@ -354,6 +358,57 @@ func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
 		}
 		if i0 < i1 && k0 < k1 {
 			k.BackwardFilter(&g, image(x), up(x), at[float32](x, dw), false, i0, i1, k0, k1, &x.threads[tid].conv)
+		}
+	})
+}
+
+// A small filter's gradient is summed over groups of images apart, of which there
+// are as many as these say: that neither operand is read by more than one thread
+// is worth more than adding up.
+const leastPieces, mostPieces = 4, 16
+
+// filterByImages computes the gradient of a filter for pieces groups of images,
+// which the threads share, and adds them up.
+func (c *nodeContext) filterByImages(g conv.Geometry, pieces int, image, up func(x *execution) conv.View, dw tensorAt) {
+	k := c.l.b.conv
+	size, rows, kg := dw.numel(), g.R*g.S*g.C/g.Groups, g.K/g.Groups
+	sums := c.scratch(pieces * size * 4)
+	first := c.l.prog.queues
+	c.l.prog.queues += c.l.b.team.size
+	compute := func(x *execution, tid, piece, k0, k1 int) {
+		n0, n1 := piece*g.N/pieces, (piece+1)*g.N/pieces
+		part, in, grad := g, image(x), up(x)
+		part.N = n1 - n0
+		for _, v := range []*conv.View{&in, &grad} {
+			v.N, v.Data = part.N, v.Data[n0*v.Image:]
+		}
+		k.BackwardFilter(&part, in, grad, f32s(x.ptr(sums), pieces*size)[piece*size:], false, 0, rows, k0, k1, &x.threads[tid].conv)
+	}
+	c.add(func(x *execution, tid, threads int) {
+		if threads == 1 {
+			for i := range pieces {
+				compute(x, tid, i, 0, kg)
+			}
+			return
+		}
+		// More threads than pieces share their channels.
+		across := (threads + pieces - 1) / pieces
+		x.eachChunk(first, pieces*across, 1, tid, threads, func(from, to int) {
+			if k0, k1 := span(kg, k.ChannelUnit(), from%across, across); k0 < k1 {
+				compute(x, tid, from/across, k0, k1)
+			}
+		})
+	})
+	add := c.l.b.vec.Add
+	c.add(func(x *execution, tid, threads int) {
+		lo, hi := span(size, 16, tid, threads)
+		all, out := f32s(x.ptr(sums), pieces*size), at[float32](x, dw)
+		for ; lo < hi; lo += block {
+			end := min(lo+block, hi)
+			add(out[lo:end], all[lo:end], all[size+lo:size+end])
+			for i := 2; i < pieces; i++ {
+				add(out[lo:end], out[lo:end], all[i*size+lo:i*size+end])
+			}
 		}
 	})
 }
