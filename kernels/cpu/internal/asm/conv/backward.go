@@ -200,9 +200,14 @@ func (k *Kernels) BackwardFilter(g *Geometry, x, dy View, dw []float32, accumula
 		for row0 := 0; row0 < g.N*oh; row0 += rows {
 			row1 := min(row0+rows, g.N*oh)
 			pixels := (row1 - row0) * ow
-			ws.b = grow(ws.b, k.gemm.PackedLen(pixels, k1-k0))
-			for row := row0; row < row1; row++ {
-				k.gemm.PackRows(ws.b, dy.Data[row/oh*dy.Image+row%oh*dy.Row+group*kg+k0:], dy.Pixel, false, pixels, (row-row0)*ow, ow, 0, k1-k0)
+			if dy.Pixel == k.ChannelUnit() && dy.dense() && k1-k0 == dy.Pixel { // is packed as it stands
+				ws.panels = dy.Data[row0*dy.Row : row1*dy.Row]
+			} else {
+				ws.b = grow(ws.b, k.gemm.PackedLen(pixels, k1-k0))
+				for row := row0; row < row1; row++ {
+					k.gemm.PackRows(ws.b, dy.Data[row/oh*dy.Image+row%oh*dy.Row+group*kg+k0:], dy.Pixel, false, pixels, (row-row0)*ow, ow, 0, k1-k0)
+				}
+				ws.panels = ws.b
 			}
 			for i := i0; i < i1; i += filterBlock {
 				ws.runs = ws.runs[:0]
@@ -222,38 +227,61 @@ func (k *Kernels) BackwardFilter(g *Geometry, x, dy View, dw []float32, accumula
 			}
 		}
 	}
-	ws.strip = gemm.Strip{}
+	ws.strip, ws.panels = gemm.Strip{}, nil
 }
 
 // filterRun is n rows of dw whose inputs lie beside one another, the first
 // pixel's from x.Data[first] on.
 type filterRun struct{ first, n int }
 
+// nearPixels is the distance of pixels, in elements, up to which the inputs of a
+// row of them lie on few lines.
+const nearPixels = 16
+
 // filterRows adds up n rows of dw, those of ws.runs, over image rows row0 to
-// row1, whose gradients are packed in ws.b. The inputs are gathered into a
-// dense matrix, pixels by rows, as pixels can be so far apart that few of them
-// fit into the cache.
+// row1, whose gradients are in ws.panels. Inputs that lie near one another are
+// read where they are. Others are gathered into a dense matrix, pixels by rows, as
+// pixels can be so far apart that few of them fit into the cache.
 func (k *Kernels) filterRows(g *Geometry, x *View, dw []float32, row0, row1, n, k0, k1 int, accumulate bool, ws *Workspace) {
 	oh, ow := g.OutH(), g.OutW()
+	s := &ws.strip
+	s.CRow, s.Accumulate, s.Bias, s.ReLU = g.K, accumulate, nil, false
+	s.ARow, s.AK = 1, g.StrideW*x.Pixel
+	ws.offsets = ws.offsets[:0]
+	if s.AK <= nearPixels {
+		for row := row0; row < row1; row++ {
+			ws.offsets = append(ws.offsets, 4*(row/oh*x.Image+row%oh*g.StrideH*x.Row))
+		}
+		s.Offsets, s.K = ws.offsets, ow
+		for _, r := range ws.runs {
+			s.A, s.Rows = x.Data[r.first:], r.n
+			k.filterPanels(dw, (row1-row0)*ow, k0, k1, ws)
+			dw = dw[min(r.n*g.K, len(dw)):]
+		}
+		return
+	}
 	pixels := (row1 - row0) * ow
 	ws.a = grow(ws.a, pixels*n)
 	out := ws.a
 	for row := row0; row < row1; row++ {
 		at, to := row/oh*x.Image+row%oh*g.StrideH*x.Row, 0
 		for _, r := range ws.runs {
-			k.gemm.CopyRows(out[to:], n, x.Data[r.first+at:], g.StrideW*x.Pixel, ow, r.n)
+			k.gemm.CopyRows(out[to:], n, x.Data[r.first+at:], s.AK, ow, r.n)
 			to += r.n
 		}
 		out = out[ow*n:]
 	}
-	ws.offsets = append(ws.offsets[:0], 0)
-	s, width := &ws.strip, k.ChannelUnit()
-	s.A, s.ARow, s.AK = ws.a, 1, n
+	ws.offsets = append(ws.offsets, 0)
 	s.Offsets, s.K = ws.offsets, pixels
-	s.CRow, s.Rows = g.K, n
-	s.Accumulate, s.Bias, s.ReLU = accumulate, nil, false
+	s.A, s.AK, s.Rows = ws.a, n, n
+	k.filterPanels(dw, pixels, k0, k1, ws)
+}
+
+// filterPanels multiplies the strip with each panel of gradients.
+func (k *Kernels) filterPanels(dw []float32, pixels, k0, k1 int, ws *Workspace) {
+	s, width := &ws.strip, k.ChannelUnit()
 	for j := k0; j < k1; j += width {
-		s.B = ws.b[(j-k0)*pixels:]
+		s.B = ws.panels[(j-k0)*pixels:]
 		s.C = dw[j:]
 		s.Cols = min(width, k1-j)
 		k.gemm.RunStrip(s, &ws.gemm)

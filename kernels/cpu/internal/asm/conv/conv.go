@@ -35,6 +35,7 @@ type Workspace struct {
 	offsets    []int
 	segA, segC []int
 	a, b       []float32
+	panels     []float32 // of the gradient that is summed over, in b or where it stands
 	runs       []filterRun
 	win        window
 	filter     taps
