@@ -36,7 +36,7 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 		nc = min(n, k.blockN)
 	}
 	// The first tile packs the panel where it can.
-	joint := packB && op.Layout != NT && ts.pack[topHeight(min(mc, m), ts.rows)] != nil
+	joint := packB && op.Layout != NT && ts.rows-topHeight(min(mc, m), ts.rows) < len(ts.pack)
 
 	t := &ws.t
 	t.taps, t.tab = 1, &ws.zero[0]
@@ -119,7 +119,7 @@ func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed, pack bool, ic, i
 			panel := t.b
 			t.pack, t.b, t.bK = panel, unsafe.Pointer(&op.B[pc*op.LDB+j]), 4*op.LDB
 			t.count = 1
-			ts.pack[h.rows](t)
+			ts.pack[ts.rows-h.rows](t)
 			t.pack, t.b, t.bK = nil, panel, 4*ts.cols
 			t.count = h.count - 1
 			pack = false

@@ -44,7 +44,7 @@ type tiles struct {
 	full [15]func(*tile) // by rows: two vectors of columns
 	two  [15]func(*tile) // two vectors, the second with a mask
 	one  [15]func(*tile) // one vector with a mask
-	pack [15]func(*tile) // full, of the heights of many rows, and packs B on the way
+	pack [3]func(*tile)  // full, by how many rows are left out, and packs B on the way
 	wide [4][]wide       // by rows, the widest first
 
 	mask      func(lanes int) uintptr
