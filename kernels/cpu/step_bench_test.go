@@ -57,7 +57,7 @@ func readSteps(t testing.TB) []step {
 }
 
 // session compiles a step and fills its parameters, examples at random, a fifth
-// of them not zero as pixels are, small weights, slots of zero, and orders and
+// of the pixels of images not zero as in those of digits, small weights, slots of zero, and orders and
 // indices as they are. The function that it returns goes back to the first batch.
 func (s *step) session(t testing.TB, b *Backend, profile bool) (kernels.Session, *kernels.Bindings, kernels.Pool, func()) {
 	exec, err := b.Compile(context.Background(), s.module, s.entry, kernels.Options{
@@ -90,6 +90,8 @@ func (s *step) session(t testing.TB, b *Backend, profile bool) (kernels.Session,
 				putFloat(data, k, 0.001)
 			case v.DType == graph.F32 && p.Role == graph.ParamRole:
 				putFloat(data, k, float32(rng.NormFloat64()*0.05))
+			case v.DType == graph.F32 && p.Role == graph.Input && len(v.Shape) == 2:
+				putFloat(data, k, float32(rng.NormFloat64()))
 			case v.DType == graph.F32 && p.Role == graph.Input && rng.IntN(5) == 0:
 				putFloat(data, k, rng.Float32())
 			}
