@@ -13,7 +13,7 @@ func TestInstructionSets(t *testing.T) {
 	asked := []string{"CMOV", "MMX+", "SSE", "SSE2", "AVX", "AVX2", "FMA3", "F16C", "BMI"} // the first four all of amd64 have
 	for _, w := range []width{avx2, avx512} {
 		if w.wide() {
-			asked = append(asked, "AVX512F", "AVX512BW", "AVX512DQ", "AVX512VL", "BMI2")
+			asked = append(asked, "AVX512F", "AVX512BW", "AVX512DQ", "AVX512VL", "BMI2", "POPCNT")
 		}
 		for _, f := range files {
 			g := newGen(w)

@@ -10,25 +10,33 @@ import (
 // The kernels of products whose left operand is mostly zeros: its zeros are
 // found, and only the other elements are multiplied.
 
-// sumRows emits one row of C, nv vectors of it, from n elements of a row of A
-// and the rows of B that they meet:
+// sumRows emits rows of C, nv vectors of each, from those elements of the rows
+// of A that the indices name, counts[i] of them for row i, and the rows of B that
+// they meet:
 //
-//	c = C if flags&1 else 0
-//	for each of n: c[j] += a[index] * b[index*bRow + j]
+//	for each of rows:
+//		c = C if flags&1 else 0
+//		for each of counts: c[j] += a[index] * b[index*bRow + j]
 func (g *gen) sumRows(nv int) {
 	g.Function(fmt.Sprintf("sumRows%d", nv*g.lanes) + g.name)
 	g.Pragma("noescape")
-	g.SignatureExpr("func(c, a *float32, index *uint32, n int, b *float32, bRow int, flags int)")
+	g.SignatureExpr("func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, rows int, b *float32, bRow int, flags int)")
 	c := g.Load(g.Param("c"), g.GP64())
 	a := g.Load(g.Param("a"), g.GP64())
 	index := g.Load(g.Param("index"), g.GP64())
-	n := g.Load(g.Param("n"), g.GP64())
+	counts := g.Load(g.Param("counts"), g.GP64())
+	rows := g.Load(g.Param("rows"), g.GP64())
 	b := g.Load(g.Param("b"), g.GP64())
 	bRow := g.Load(g.Param("bRow"), g.GP64())
 	flags := g.Load(g.Param("flags"), g.GP64())
+	cRow := g.Load(g.Param("cRow"), g.GP64())
+	aRow := g.Load(g.Param("aRow"), g.GP64())
 
+	rowLoop, loop, done := g.label("row"), g.label("element"), g.label("done")
+	g.Label(rowLoop)
 	g.start(c, nv, flags)
-	loop, done := g.label("element"), g.label("done")
+	n := g.GP64()
+	g.MOVL(operand.Mem{Base: counts}, n.As32())
 	g.TESTQ(n, n)
 	g.JZ(operand.LabelRef(done))
 	g.Label(loop)
@@ -48,6 +56,11 @@ func (g *gen) sumRows(nv int) {
 	for j := range nv {
 		g.VMOVUPS(g.phys(j), operand.Mem{Base: c, Disp: j * g.bytes()})
 	}
+	g.ADDQ(cRow, c)
+	g.ADDQ(aRow, a)
+	g.ADDQ(operand.Imm(4), counts)
+	g.DECQ(rows)
+	g.JNZ(operand.LabelRef(rowLoop))
 	g.VZEROUPPER()
 	g.RET()
 }
@@ -121,41 +134,104 @@ func (g *gen) sumBits(nv int) {
 	g.RET()
 }
 
-// nonzeros emits the indices of the elements of src that are not zero, n of
-// them looked at, a multiple of 8. Up to 7 words beyond the last index are
-// written. Package gemm has the table: for a mask of 8 lanes, in 16 bytes, the
-// numbers of those lanes and how many they are.
+// nonzeros emits the indices of the elements that are not zero of rows of n
+// elements, row after row, with how many each row has. The sum is returned. Up to
+// a vector of words beyond the last index is written. Package gemm has the table:
+// for a mask of 8 lanes, in 16 bytes, the numbers of those lanes and how many they
+// are.
 func (g *gen) nonzeros() {
-	g.Function("nonzeros8")
+	g.Function("nonzeros" + g.name)
 	g.Pragma("noescape")
-	g.SignatureExpr("func(dst *uint32, src *float32, n int, table *[256][16]uint8) int")
+	g.SignatureExpr("func(dst, counts *uint32, src *float32, srcRow, rows, n int, table *[256][16]uint8) int")
 	dst := g.Load(g.Param("dst"), g.GP64())
+	counts := g.Load(g.Param("counts"), g.GP64())
 	src := g.Load(g.Param("src"), g.GP64())
+	srcRow := g.Load(g.Param("srcRow"), g.GP64())
+	rows := g.Load(g.Param("rows"), g.GP64())
 	n := g.Load(g.Param("n"), g.GP64())
 	table := g.Load(g.Param("table"), g.GP64())
-	from := g.GP64()
+	begin, from := g.GP64(), g.GP64()
+	g.MOVQ(dst, begin)
+	var lanes []uint32
+	for i := range g.lanes {
+		lanes = append(lanes, uint32(i))
+	}
+	zero, first, step := g.zeros(), g.load(g.words("lanes", lanes)), g.load(g.i(uint32(g.lanes)))
+	rowLoop, loop, rest, one, done := g.label("row"), g.label("loop"), g.label("rest"), g.label("one"), g.label("done")
+	// found writes the indices of the vector x, whose first is base's, and moves dst.
+	found := func(x operand.Op, base vec) {
+		bits, count := g.GP64(), g.GP64()
+		if g.wide() {
+			m, k := g.K(), g.v()
+			g.VCMPPS(operand.U8(cmpNEQ), x, zero, m)
+			g.VPCOMPRESSD_Z(base, m, k)
+			g.VMOVUPS(k, operand.Mem{Base: dst})
+			g.KMOVW(m, bits.As32())
+			g.POPCNTL(bits.As32(), count.As32())
+		} else {
+			m, k := g.v(), g.v()
+			g.VCMPPS(operand.U8(cmpNEQ), x, zero, m)
+			g.VMOVMSKPS(m, bits.As32())
+			g.SHLQ(operand.Imm(4), bits)
+			g.VPMOVZXBD(operand.Mem{Base: table, Index: bits, Scale: 1}, k)
+			// The first index is that of lane 0 in all lanes.
+			g.VPADDD(base, k, k)
+			g.VMOVDQU(k, operand.Mem{Base: dst})
+			g.MOVBQZX(operand.Mem{Base: table, Index: bits, Scale: 1, Disp: 8}, count)
+		}
+		g.LEAQ(operand.Mem{Base: dst, Index: count, Scale: 4}, dst)
+	}
+	g.Label(rowLoop)
+	p, left, base := g.GP64(), g.GP64(), g.v()
 	g.MOVQ(dst, from)
-	zero, base, eight := g.zeros(), g.zeros(), g.load(g.i(8))
-	loop, done := g.label("loop"), g.label("done")
-	g.TESTQ(n, n)
-	g.JZ(operand.LabelRef(done))
+	g.MOVQ(src, p)
+	g.MOVQ(n, left)
+	if g.wide() {
+		g.VMOVUPS(first, base)
+	} else {
+		g.zero(base)
+	}
+	g.SUBQ(operand.Imm(uint64(g.lanes)), left)
+	g.JL(operand.LabelRef(rest))
 	g.Label(loop)
-	m, lanes, count := g.v(), g.v(), g.GP64()
-	g.VCMPPS(operand.U8(cmpNEQ), operand.Mem{Base: src}, zero, m)
-	bits := g.GP64()
-	g.VMOVMSKPS(m, bits.As32())
-	g.SHLQ(operand.Imm(4), bits)
-	g.VPMOVZXBD(operand.Mem{Base: table, Index: bits, Scale: 1}, lanes)
-	g.VPADDD(base, lanes, lanes)
-	g.VMOVDQU(lanes, operand.Mem{Base: dst})
-	g.MOVBQZX(operand.Mem{Base: table, Index: bits, Scale: 1, Disp: 8}, count)
-	g.LEAQ(operand.Mem{Base: dst, Index: count, Scale: 4}, dst)
-	g.VPADDD(eight, base, base)
-	g.ADDQ(operand.Imm(32), src)
-	g.SUBQ(operand.Imm(8), n)
-	g.JNZ(operand.LabelRef(loop))
+	found(operand.Mem{Base: p}, base)
+	g.VPADDD(step, base, base)
+	g.ADDQ(operand.Imm(uint64(g.bytes())), p)
+	g.SUBQ(operand.Imm(uint64(g.lanes)), left)
+	g.JGE(operand.LabelRef(loop))
+	g.Label(rest)
+	g.ADDQ(operand.Imm(uint64(g.lanes)), left)
+	g.JZ(operand.LabelRef(done))
+	if g.wide() {
+		found(g.loadMasked(operand.Mem{Base: p}, g.mask(left)), base)
+	} else {
+		i, word := g.GP64(), g.GP32()
+		g.VMOVD(base.AsX(), i.As32())
+		g.Label(one)
+		g.MOVL(operand.Mem{Base: p}, word)
+		g.MOVL(i.As32(), operand.Mem{Base: dst})
+		g.ADDQ(operand.Imm(1), i)
+		g.ADDQ(operand.Imm(4), p)
+		// The next index goes where this one is unless the word, but for its sign, is
+		// not zero.
+		g.ADDL(word, word)
+		g.NEGL(word)
+		g.SBBQ(word.As64(), word.As64())
+		g.ANDQ(operand.Imm(4), word.As64())
+		g.ADDQ(word.As64(), dst)
+		g.DECQ(left)
+		g.JNZ(operand.LabelRef(one))
+	}
 	g.Label(done)
-	g.SUBQ(from, dst)
+	g.MOVQ(dst, left)
+	g.SUBQ(from, left)
+	g.SHRQ(operand.Imm(2), left)
+	g.MOVL(left.As32(), operand.Mem{Base: counts})
+	g.ADDQ(operand.Imm(4), counts)
+	g.ADDQ(srcRow, src)
+	g.DECQ(rows)
+	g.JNZ(operand.LabelRef(rowLoop))
+	g.SUBQ(begin, dst)
 	g.SHRQ(operand.Imm(2), dst)
 	g.VZEROUPPER()
 	g.Store(dst, g.ReturnIndex(0))
@@ -199,36 +275,99 @@ func (g *gen) nonzeroBits() {
 }
 
 // finite emits whether all of rows rows of n elements, a multiple of 8, are
-// finite: 0 where they are.
+// finite: 0 where they are. Zero times a finite number is zero, and anything else
+// not a number, which sums keep.
 func (g *gen) finite() {
-	g.Function("notFinite8")
+	const accs = 4
+	g.Function("notFinite" + g.name)
 	g.Pragma("noescape")
 	g.SignatureExpr("func(src *float32, srcRow, rows, n int) uint32")
 	src := g.Load(g.Param("src"), g.GP64())
 	srcRow := g.Load(g.Param("srcRow"), g.GP64())
 	rows := g.Load(g.Param("rows"), g.GP64())
 	n := g.Load(g.Param("n"), g.GP64())
-	exponent, found := g.load(g.i(0x7f800000)), g.zeros()
-	rowLoop, loop := g.label("row"), g.label("loop")
+	for i := range accs + 2 {
+		g.zero(g.phys(i))
+	}
+	rest, zero := ymms[accs], accs+1
+	rowLoop, loop, few, one, next := g.label("row"), g.label("loop"), g.label("few"), g.label("one"), g.label("next")
 	g.Label(rowLoop)
 	p, left := g.GP64(), g.GP64()
 	g.MOVQ(src, p)
 	g.MOVQ(n, left)
+	g.SUBQ(operand.Imm(uint64(accs*g.lanes)), left)
+	g.JL(operand.LabelRef(few))
 	g.Label(loop)
-	x := g.v()
-	g.VPAND(operand.Mem{Base: p}, exponent, x)
-	g.VPCMPEQD(exponent, x, x)
-	g.VPOR(x, found, found)
+	for i := range accs {
+		g.VFMADD231PS(operand.Mem{Base: p, Disp: i * g.bytes()}, g.phys(zero), g.phys(i))
+	}
+	g.ADDQ(operand.U32(accs*g.bytes()), p)
+	g.SUBQ(operand.Imm(uint64(accs*g.lanes)), left)
+	g.JGE(operand.LabelRef(loop))
+	g.Label(few)
+	g.ADDQ(operand.Imm(uint64(accs*g.lanes)), left)
+	g.JZ(operand.LabelRef(next))
+	g.Label(one)
+	g.VFMADD231PS(operand.Mem{Base: p}, ymms[zero], rest)
 	g.ADDQ(operand.Imm(32), p)
 	g.SUBQ(operand.Imm(8), left)
-	g.JNZ(operand.LabelRef(loop))
+	g.JNZ(operand.LabelRef(one))
+	g.Label(next)
 	g.ADDQ(srcRow, src)
 	g.DECQ(rows)
 	g.JNZ(operand.LabelRef(rowLoop))
+	for i := 1; i < accs; i++ {
+		g.VADDPS(g.phys(i), g.phys(0), g.phys(0))
+	}
+	if g.wide() {
+		g.VEXTRACTF32X8(operand.U8(1), g.phys(0), ymms[1])
+		g.VADDPS(ymms[1], ymms[0], ymms[0])
+	}
+	g.VADDPS(rest, ymms[0], ymms[0])
+	g.VCMPPS(operand.U8(cmpUNORD), ymms[0], ymms[0], ymms[0])
 	result := g.GP32()
-	g.VMOVMSKPS(found, result)
+	g.VMOVMSKPS(ymms[0], result)
 	g.VZEROUPPER()
 	g.Store(result, g.ReturnIndex(0))
+	g.RET()
+}
+
+// finish emits the epilogue of rows of n elements, a multiple of 8: bias is added
+// where there is one, and flags&2 applies relu, both as the tiles do.
+func (g *gen) finish() {
+	g.Function("finish8")
+	g.Pragma("noescape")
+	g.SignatureExpr("func(c *float32, cRow, rows, n int, bias *float32, flags int)")
+	c := g.Load(g.Param("c"), g.GP64())
+	cRow := g.Load(g.Param("cRow"), g.GP64())
+	rows := g.Load(g.Param("rows"), g.GP64())
+	n := g.Load(g.Param("n"), g.GP64())
+	bias := g.Load(g.Param("bias"), g.GP64())
+	flags := g.Load(g.Param("flags"), g.GP64())
+	zero := g.zeros()
+	rowLoop, loop, noBias, noRelu := g.label("row"), g.label("loop"), g.label("nobias"), g.label("norelu")
+	g.Label(rowLoop)
+	at := g.GP64()
+	g.XORQ(at, at)
+	g.Label(loop)
+	x := g.load(operand.Mem{Base: c, Index: at, Scale: 4})
+	g.TESTQ(bias, bias)
+	g.JZ(operand.LabelRef(noBias))
+	g.VADDPS(operand.Mem{Base: bias, Index: at, Scale: 4}, x, x)
+	g.Label(noBias)
+	g.TESTQ(operand.U32(2), flags)
+	g.JZ(operand.LabelRef(noRelu))
+	// The second source is the result when one of them is NaN.
+	g.VMAXPS(x, zero, x)
+	g.Label(noRelu)
+	g.VMOVUPS(x, operand.Mem{Base: c, Index: at, Scale: 4})
+	g.ADDQ(operand.Imm(8), at)
+	g.CMPQ(at, n)
+	g.JL(operand.LabelRef(loop))
+	g.ADDQ(cRow, c)
+	g.DECQ(rows)
+	g.JNZ(operand.LabelRef(rowLoop))
+	g.VZEROUPPER()
 	g.RET()
 }
 
@@ -237,9 +376,10 @@ func zerosFile(g *gen) {
 		g.sumRows(nv)
 		g.sumBits(nv)
 	}
+	g.finite()
+	g.nonzeros()
 	if !g.wide() {
-		g.nonzeros()
 		g.nonzeroBits()
-		g.finite()
+		g.finish()
 	}
 }

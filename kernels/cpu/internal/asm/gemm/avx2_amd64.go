@@ -77,37 +77,40 @@ func tile2x32AVX2(t *tile)
 func tile3x24AVX2(t *tile)
 
 //go:noescape
-func sumRows8AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows8AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits8AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func sumRows16AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows16AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits16AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func sumRows32AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows32AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits32AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func sumRows64AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows64AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits64AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func nonzeros8(dst *uint32, src *float32, n int, table *[256][16]uint8) int
+func notFiniteAVX2(src *float32, srcRow int, rows int, n int) uint32
+
+//go:noescape
+func nonzerosAVX2(dst *uint32, counts *uint32, src *float32, srcRow int, rows int, n int, table *[256][16]uint8) int
 
 //go:noescape
 func nonzeroBits8(dst *uint32, src *float32, srcRow int, rows int, n int)
 
 //go:noescape
-func notFinite8(src *float32, srcRow int, rows int, n int) uint32
+func finish8(c *float32, cRow int, rows int, n int, bias *float32, flags int)
 
 //go:noescape
 func peakFMAAVX2(n int)

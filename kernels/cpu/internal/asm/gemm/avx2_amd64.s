@@ -3181,40 +3181,51 @@ norelu180:
 	VZEROUPPER
 	RET
 
-// func sumRows8AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows8AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, FMA3
-TEXT ·sumRows8AVX2(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero181
-	VMOVUPS (AX), Y0
-	JMP     started182
+TEXT ·sumRows8AVX2(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
 
-zero181:
+row181:
+	TESTQ   $0x00000001, R9
+	JZ      zero184
+	VMOVUPS (AX), Y0
+	JMP     started185
+
+zero184:
 	VXORPS Y0, Y0, Y0
 
-started182:
-	TESTQ BX, BX
-	JZ    done184
+started185:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done183
 
-element183:
-	MOVL         (DX), R8
+element182:
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Y1
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Y1, Y0
-	DECQ         BX
-	JNZ          element183
+	VBROADCASTSS (CX)(R13*4), Y1
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Y1, Y0
+	DECQ         R12
+	JNZ          element182
 
-done184:
+done183:
 	VMOVUPS Y0, (AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row181
 	VZEROUPPER
 	RET
 
@@ -3231,21 +3242,21 @@ TEXT ·sumBits8AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row185:
+row186:
 	TESTQ   $0x00000001, R9
-	JZ      zero188
+	JZ      zero189
 	VMOVUPS (AX), Y0
-	JMP     started189
+	JMP     started190
 
-zero188:
+zero189:
 	VXORPS Y0, Y0, Y0
 
-started189:
+started190:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done187
+	JZ    done188
 
-element186:
+element187:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -3254,56 +3265,67 @@ element186:
 	ADDQ         DI, R12
 	VFMADD231PS  (R12), Y1, Y0
 	BLSRQ        R11, R11
-	JNZ          element186
+	JNZ          element187
 
-done187:
+done188:
 	VMOVUPS Y0, (AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row185
+	JNZ     row186
 	VZEROUPPER
 	RET
 
-// func sumRows16AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows16AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, FMA3
-TEXT ·sumRows16AVX2(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero190
+TEXT ·sumRows16AVX2(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
+
+row191:
+	TESTQ   $0x00000001, R9
+	JZ      zero194
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	JMP     started191
+	JMP     started195
 
-zero190:
+zero194:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-started191:
-	TESTQ BX, BX
+started195:
+	MOVL  (BX), R12
+	TESTQ R12, R12
 	JZ    done193
 
 element192:
-	MOVL         (DX), R8
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Y2
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Y2, Y0
-	VFMADD231PS  32(R8), Y2, Y1
-	DECQ         BX
+	VBROADCASTSS (CX)(R13*4), Y2
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Y2, Y0
+	VFMADD231PS  32(R13), Y2, Y1
+	DECQ         R12
 	JNZ          element192
 
 done193:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row191
 	VZEROUPPER
 	RET
 
@@ -3320,23 +3342,23 @@ TEXT ·sumBits16AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row194:
+row196:
 	TESTQ   $0x00000001, R9
-	JZ      zero197
+	JZ      zero199
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	JMP     started198
+	JMP     started200
 
-zero197:
+zero199:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-started198:
+started200:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done196
+	JZ    done198
 
-element195:
+element197:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -3346,65 +3368,76 @@ element195:
 	VFMADD231PS  (R12), Y2, Y0
 	VFMADD231PS  32(R12), Y2, Y1
 	BLSRQ        R11, R11
-	JNZ          element195
+	JNZ          element197
 
-done196:
+done198:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row194
+	JNZ     row196
 	VZEROUPPER
 	RET
 
-// func sumRows32AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows32AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, FMA3
-TEXT ·sumRows32AVX2(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero199
+TEXT ·sumRows32AVX2(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
+
+row201:
+	TESTQ   $0x00000001, R9
+	JZ      zero204
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	JMP     started200
+	JMP     started205
 
-zero199:
+zero204:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-started200:
-	TESTQ BX, BX
-	JZ    done202
+started205:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done203
 
-element201:
-	MOVL         (DX), R8
+element202:
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Y4
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Y4, Y0
-	VFMADD231PS  32(R8), Y4, Y1
-	VFMADD231PS  64(R8), Y4, Y2
-	VFMADD231PS  96(R8), Y4, Y3
-	DECQ         BX
-	JNZ          element201
+	VBROADCASTSS (CX)(R13*4), Y4
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Y4, Y0
+	VFMADD231PS  32(R13), Y4, Y1
+	VFMADD231PS  64(R13), Y4, Y2
+	VFMADD231PS  96(R13), Y4, Y3
+	DECQ         R12
+	JNZ          element202
 
-done202:
+done203:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
 	VMOVUPS Y3, 96(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row201
 	VZEROUPPER
 	RET
 
@@ -3421,27 +3454,27 @@ TEXT ·sumBits32AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row203:
+row206:
 	TESTQ   $0x00000001, R9
-	JZ      zero206
+	JZ      zero209
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	JMP     started207
+	JMP     started210
 
-zero206:
+zero209:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-started207:
+started210:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done205
+	JZ    done208
 
-element204:
+element207:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -3453,9 +3486,9 @@ element204:
 	VFMADD231PS  64(R12), Y4, Y2
 	VFMADD231PS  96(R12), Y4, Y3
 	BLSRQ        R11, R11
-	JNZ          element204
+	JNZ          element207
 
-done205:
+done208:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -3464,22 +3497,27 @@ done205:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row203
+	JNZ     row206
 	VZEROUPPER
 	RET
 
-// func sumRows64AVX2(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows64AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, FMA3
-TEXT ·sumRows64AVX2(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero208
+TEXT ·sumRows64AVX2(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
+
+row211:
+	TESTQ   $0x00000001, R9
+	JZ      zero214
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -3488,9 +3526,9 @@ TEXT ·sumRows64AVX2(SB), $0-56
 	VMOVUPS 160(AX), Y5
 	VMOVUPS 192(AX), Y6
 	VMOVUPS 224(AX), Y7
-	JMP     started209
+	JMP     started215
 
-zero208:
+zero214:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3500,28 +3538,29 @@ zero208:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-started209:
-	TESTQ BX, BX
-	JZ    done211
+started215:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done213
 
-element210:
-	MOVL         (DX), R8
+element212:
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Y8
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Y8, Y0
-	VFMADD231PS  32(R8), Y8, Y1
-	VFMADD231PS  64(R8), Y8, Y2
-	VFMADD231PS  96(R8), Y8, Y3
-	VFMADD231PS  128(R8), Y8, Y4
-	VFMADD231PS  160(R8), Y8, Y5
-	VFMADD231PS  192(R8), Y8, Y6
-	VFMADD231PS  224(R8), Y8, Y7
-	DECQ         BX
-	JNZ          element210
+	VBROADCASTSS (CX)(R13*4), Y8
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Y8, Y0
+	VFMADD231PS  32(R13), Y8, Y1
+	VFMADD231PS  64(R13), Y8, Y2
+	VFMADD231PS  96(R13), Y8, Y3
+	VFMADD231PS  128(R13), Y8, Y4
+	VFMADD231PS  160(R13), Y8, Y5
+	VFMADD231PS  192(R13), Y8, Y6
+	VFMADD231PS  224(R13), Y8, Y7
+	DECQ         R12
+	JNZ          element212
 
-done211:
+done213:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -3530,6 +3569,11 @@ done211:
 	VMOVUPS Y5, 160(AX)
 	VMOVUPS Y6, 192(AX)
 	VMOVUPS Y7, 224(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row211
 	VZEROUPPER
 	RET
 
@@ -3546,9 +3590,9 @@ TEXT ·sumBits64AVX2(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row212:
+row216:
 	TESTQ   $0x00000001, R9
-	JZ      zero215
+	JZ      zero219
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -3557,9 +3601,9 @@ row212:
 	VMOVUPS 160(AX), Y5
 	VMOVUPS 192(AX), Y6
 	VMOVUPS 224(AX), Y7
-	JMP     started216
+	JMP     started220
 
-zero215:
+zero219:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3569,12 +3613,12 @@ zero215:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-started216:
+started220:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done214
+	JZ    done218
 
-element213:
+element217:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -3590,9 +3634,9 @@ element213:
 	VFMADD231PS  192(R12), Y8, Y6
 	VFMADD231PS  224(R12), Y8, Y7
 	BLSRQ        R11, R11
-	JNZ          element213
+	JNZ          element217
 
-done214:
+done218:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -3605,44 +3649,142 @@ done214:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row212
+	JNZ     row216
 	VZEROUPPER
 	RET
 
-// func nonzeros8(dst *uint32, src *float32, n int, table *[256][16]uint8) int
+// func notFiniteAVX2(src *float32, srcRow int, rows int, n int) uint32
+// Requires: AVX, FMA3
+TEXT ·notFiniteAVX2(SB), $0-36
+	MOVQ   src+0(FP), AX
+	MOVQ   srcRow+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+row221:
+	MOVQ AX, SI
+	MOVQ BX, DI
+	SUBQ $0x20, DI
+	JL   few223
+
+loop222:
+	VFMADD231PS (SI), Y5, Y0
+	VFMADD231PS 32(SI), Y5, Y1
+	VFMADD231PS 64(SI), Y5, Y2
+	VFMADD231PS 96(SI), Y5, Y3
+	ADDQ        $0x00000080, SI
+	SUBQ        $0x20, DI
+	JGE         loop222
+
+few223:
+	ADDQ $0x20, DI
+	JZ   next225
+
+one224:
+	VFMADD231PS (SI), Y5, Y4
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JNZ         one224
+
+next225:
+	ADDQ      CX, AX
+	DECQ      DX
+	JNZ       row221
+	VADDPS    Y1, Y0, Y0
+	VADDPS    Y2, Y0, Y0
+	VADDPS    Y3, Y0, Y0
+	VADDPS    Y4, Y0, Y0
+	VCMPPS    $0x03, Y0, Y0, Y0
+	VMOVMSKPS Y0, AX
+	VZEROUPPER
+	MOVL      AX, ret+32(FP)
+	RET
+
+// func nonzerosAVX2(dst *uint32, counts *uint32, src *float32, srcRow int, rows int, n int, table *[256][16]uint8) int
 // Requires: AVX, AVX2
-TEXT ·nonzeros8(SB), $0-40
+TEXT ·nonzerosAVX2(SB), $0-64
 	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    n+16(FP), DX
-	MOVQ    table+24(FP), BX
-	MOVQ    AX, SI
+	MOVQ    counts+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    srcRow+24(FP), BX
+	MOVQ    rows+32(FP), SI
+	MOVQ    n+40(FP), DI
+	MOVQ    table+48(FP), R8
+	MOVQ    AX, R9
 	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VMOVUPS const00000008AVX2<>+0(SB), Y2
-	TESTQ   DX, DX
-	JZ      done218
+	VMOVUPS lanesAVX2<>+0(SB), Y1
+	VMOVUPS const00000008AVX2<>+0(SB), Y1
 
-loop217:
-	VCMPPS    $0x04, (CX), Y0, Y3
-	VMOVMSKPS Y3, DI
-	SHLQ      $0x04, DI
-	VPMOVZXBD (BX)(DI*1), Y3
-	VPADDD    Y1, Y3, Y3
+row226:
+	MOVQ   AX, R10
+	MOVQ   DX, R11
+	MOVQ   DI, R12
+	VXORPS Y2, Y2, Y2
+	SUBQ   $0x08, R12
+	JL     rest228
+
+loop227:
+	VCMPPS    $0x04, (R11), Y0, Y3
+	VMOVMSKPS Y3, R13
+	SHLQ      $0x04, R13
+	VPMOVZXBD (R8)(R13*1), Y3
+	VPADDD    Y2, Y3, Y3
 	VMOVDQU   Y3, (AX)
-	MOVBQZX   8(BX)(DI*1), DI
-	LEAQ      (AX)(DI*4), AX
-	VPADDD    Y2, Y1, Y1
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, DX
-	JNZ       loop217
+	MOVBQZX   8(R8)(R13*1), R13
+	LEAQ      (AX)(R13*4), AX
+	VPADDD    Y1, Y2, Y2
+	ADDQ      $0x20, R11
+	SUBQ      $0x08, R12
+	JGE       loop227
 
-done218:
-	SUBQ SI, AX
+rest228:
+	ADDQ  $0x08, R12
+	JZ    done230
+	VMOVD X2, R13
+
+one229:
+	MOVL (R11), R14
+	MOVL R13, (AX)
+	ADDQ $0x01, R13
+	ADDQ $0x04, R11
+	ADDL R14, R14
+	NEGL R14
+	SBBQ R14, R14
+	ANDQ $0x04, R14
+	ADDQ R14, AX
+	DECQ R12
+	JNZ  one229
+
+done230:
+	MOVQ AX, R12
+	SUBQ R10, R12
+	SHRQ $0x02, R12
+	MOVL R12, (CX)
+	ADDQ $0x04, CX
+	ADDQ BX, DX
+	DECQ SI
+	JNZ  row226
+	SUBQ R9, AX
 	SHRQ $0x02, AX
 	VZEROUPPER
-	MOVQ AX, ret+32(FP)
+	MOVQ AX, ret+56(FP)
 	RET
+
+DATA lanesAVX2<>+0(SB)/4, $0x00000000
+DATA lanesAVX2<>+4(SB)/4, $0x00000001
+DATA lanesAVX2<>+8(SB)/4, $0x00000002
+DATA lanesAVX2<>+12(SB)/4, $0x00000003
+DATA lanesAVX2<>+16(SB)/4, $0x00000004
+DATA lanesAVX2<>+20(SB)/4, $0x00000005
+DATA lanesAVX2<>+24(SB)/4, $0x00000006
+DATA lanesAVX2<>+28(SB)/4, $0x00000007
+GLOBL lanesAVX2<>(SB), RODATA|NOPTR, $32
 
 DATA const00000008AVX2<>+0(SB)/4, $0x00000008
 DATA const00000008AVX2<>+4(SB)/4, $0x00000008
@@ -3665,25 +3807,25 @@ TEXT ·nonzeroBits8(SB), $0-40
 	VXORPS  Y0, Y0, Y0
 	VMOVUPS const00000001AVX2<>+0(SB), Y1
 
-columns219:
+columns231:
 	VXORPS  Y3, Y3, Y3
 	VMOVDQU Y1, Y2
 	MOVQ    CX, DI
 	MOVQ    BX, R8
 
-down220:
+down232:
 	VCMPPS  $0x04, (DI), Y0, Y4
 	VPAND   Y2, Y4, Y4
 	VPOR    Y4, Y3, Y3
 	VPSLLD  $0x01, Y2, Y2
 	ADDQ    DX, DI
 	DECQ    R8
-	JNZ     down220
+	JNZ     down232
 	VMOVDQU Y3, (AX)
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
 	SUBQ    $0x08, SI
-	JNZ     columns219
+	JNZ     columns231
 	VZEROUPPER
 	RET
 
@@ -3697,44 +3839,41 @@ DATA const00000001AVX2<>+24(SB)/4, $0x00000001
 DATA const00000001AVX2<>+28(SB)/4, $0x00000001
 GLOBL const00000001AVX2<>(SB), RODATA|NOPTR, $32
 
-// func notFinite8(src *float32, srcRow int, rows int, n int) uint32
-// Requires: AVX, AVX2
-TEXT ·notFinite8(SB), $0-36
-	MOVQ    src+0(FP), AX
-	MOVQ    srcRow+8(FP), CX
-	MOVQ    rows+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPS const7f800000AVX2<>+0(SB), Y0
-	VXORPS  Y1, Y1, Y1
+// func finish8(c *float32, cRow int, rows int, n int, bias *float32, flags int)
+// Requires: AVX
+TEXT ·finish8(SB), $0-48
+	MOVQ   c+0(FP), AX
+	MOVQ   cRow+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   n+24(FP), BX
+	MOVQ   bias+32(FP), SI
+	MOVQ   flags+40(FP), DI
+	VXORPS Y0, Y0, Y0
 
-row221:
-	MOVQ AX, SI
-	MOVQ BX, DI
+row233:
+	XORQ R8, R8
 
-loop222:
-	VPAND     (SI), Y0, Y2
-	VPCMPEQD  Y0, Y2, Y2
-	VPOR      Y2, Y1, Y1
-	ADDQ      $0x20, SI
-	SUBQ      $0x08, DI
-	JNZ       loop222
-	ADDQ      CX, AX
-	DECQ      DX
-	JNZ       row221
-	VMOVMSKPS Y1, AX
+loop234:
+	VMOVUPS (AX)(R8*4), Y1
+	TESTQ   SI, SI
+	JZ      nobias235
+	VADDPS  (SI)(R8*4), Y1, Y1
+
+nobias235:
+	TESTQ  $0x00000002, DI
+	JZ     norelu236
+	VMAXPS Y1, Y0, Y1
+
+norelu236:
+	VMOVUPS Y1, (AX)(R8*4)
+	ADDQ    $0x08, R8
+	CMPQ    R8, BX
+	JL      loop234
+	ADDQ    CX, AX
+	DECQ    DX
+	JNZ     row233
 	VZEROUPPER
-	MOVL      AX, ret+32(FP)
 	RET
-
-DATA const7f800000AVX2<>+0(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+4(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+8(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+12(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+16(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+20(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+24(SB)/4, $0x7f800000
-DATA const7f800000AVX2<>+28(SB)/4, $0x7f800000
-GLOBL const7f800000AVX2<>(SB), RODATA|NOPTR, $32
 
 // func peakFMAAVX2(n int)
 // Requires: AVX, FMA3
@@ -3755,7 +3894,7 @@ TEXT ·peakFMAAVX2(SB), $0-8
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
 
-loop223:
+loop237:
 	VFMADD231PS Y12, Y13, Y0
 	VFMADD231PS Y12, Y13, Y1
 	VFMADD231PS Y12, Y13, Y2
@@ -3805,7 +3944,7 @@ loop223:
 	VFMADD231PS Y12, Y13, Y10
 	VFMADD231PS Y12, Y13, Y11
 	DECQ        AX
-	JNZ         loop223
+	JNZ         loop237
 	VZEROUPPER
 	RET
 
@@ -3817,7 +3956,7 @@ TEXT ·copyPanelAVX2(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop224:
+loop238:
 	VMOVUPS (CX), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(CX), Y1
@@ -3825,7 +3964,7 @@ loop224:
 	ADDQ    DX, CX
 	ADDQ    $0x40, AX
 	DECQ    BX
-	JNZ     loop224
+	JNZ     loop238
 	VZEROUPPER
 	RET
 
@@ -3839,7 +3978,7 @@ TEXT ·packT8(SB), $0-48
 	MOVQ rows+32(FP), SI
 	MOVQ k+40(FP), DI
 
-loop225:
+loop239:
 	MOVQ       DX, R8
 	MOVQ       SI, R9
 	XORQ       R10, R10
@@ -3921,7 +4060,7 @@ loop225:
 	ADDQ       CX, AX
 	ADDQ       $0x20, DX
 	SUBQ       $0x08, DI
-	JNZ        loop225
+	JNZ        loop239
 	VZEROUPPER
 	RET
 
@@ -3934,12 +4073,12 @@ TEXT ·packN8(SB), $0-40
 	MOVQ srcStep+24(FP), BX
 	MOVQ k+32(FP), SI
 
-loop226:
+loop240:
 	VMOVUPS (DX), Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    BX, DX
 	ADDQ    CX, AX
 	DECQ    SI
-	JNZ     loop226
+	JNZ     loop240
 	VZEROUPPER
 	RET

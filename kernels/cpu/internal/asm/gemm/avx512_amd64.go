@@ -152,28 +152,34 @@ func tile2x64AVX512(t *tile)
 func tile3x48AVX512(t *tile)
 
 //go:noescape
-func sumRows16AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows16AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func sumRows32AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows32AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func sumRows64AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows64AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
-func sumRows128AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+func sumRows128AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 
 //go:noescape
 func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+
+//go:noescape
+func notFiniteAVX512(src *float32, srcRow int, rows int, n int) uint32
+
+//go:noescape
+func nonzerosAVX512(dst *uint32, counts *uint32, src *float32, srcRow int, rows int, n int, table *[256][16]uint8) int
 
 //go:noescape
 func peakFMAAVX512(n int)

@@ -2,6 +2,8 @@
 
 //go:build !noasm
 
+#include "textflag.h"
+
 // func tile1x32AVX512(t *tile)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tile1x32AVX512(SB), $0-8
@@ -10440,40 +10442,51 @@ norelu379:
 	VZEROUPPER
 	RET
 
-// func sumRows16AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows16AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, AVX512F
-TEXT ·sumRows16AVX512(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero380
-	VMOVUPS (AX), Z0
-	JMP     started381
+TEXT ·sumRows16AVX512(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
 
-zero380:
+row380:
+	TESTQ   $0x00000001, R9
+	JZ      zero383
+	VMOVUPS (AX), Z0
+	JMP     started384
+
+zero383:
 	VPXORD Z0, Z0, Z0
 
-started381:
-	TESTQ BX, BX
-	JZ    done383
+started384:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done382
 
-element382:
-	MOVL         (DX), R8
+element381:
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Z1
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Z1, Z0
-	DECQ         BX
-	JNZ          element382
+	VBROADCASTSS (CX)(R13*4), Z1
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z1, Z0
+	DECQ         R12
+	JNZ          element381
 
-done383:
+done382:
 	VMOVUPS Z0, (AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row380
 	VZEROUPPER
 	RET
 
@@ -10490,21 +10503,21 @@ TEXT ·sumBits16AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row384:
+row385:
 	TESTQ   $0x00000001, R9
-	JZ      zero387
+	JZ      zero388
 	VMOVUPS (AX), Z0
-	JMP     started388
+	JMP     started389
 
-zero387:
+zero388:
 	VPXORD Z0, Z0, Z0
 
-started388:
+started389:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done386
+	JZ    done387
 
-element385:
+element386:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -10513,56 +10526,67 @@ element385:
 	ADDQ         DI, R12
 	VFMADD231PS  (R12), Z1, Z0
 	BLSRQ        R11, R11
-	JNZ          element385
+	JNZ          element386
 
-done386:
+done387:
 	VMOVUPS Z0, (AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row384
+	JNZ     row385
 	VZEROUPPER
 	RET
 
-// func sumRows32AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows32AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, AVX512F
-TEXT ·sumRows32AVX512(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero389
+TEXT ·sumRows32AVX512(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
+
+row390:
+	TESTQ   $0x00000001, R9
+	JZ      zero393
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	JMP     started390
+	JMP     started394
 
-zero389:
+zero393:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-started390:
-	TESTQ BX, BX
+started394:
+	MOVL  (BX), R12
+	TESTQ R12, R12
 	JZ    done392
 
 element391:
-	MOVL         (DX), R8
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Z2
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Z2, Z0
-	VFMADD231PS  64(R8), Z2, Z1
-	DECQ         BX
+	VBROADCASTSS (CX)(R13*4), Z2
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z2, Z0
+	VFMADD231PS  64(R13), Z2, Z1
+	DECQ         R12
 	JNZ          element391
 
 done392:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row390
 	VZEROUPPER
 	RET
 
@@ -10579,23 +10603,23 @@ TEXT ·sumBits32AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row393:
+row395:
 	TESTQ   $0x00000001, R9
-	JZ      zero396
+	JZ      zero398
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	JMP     started397
+	JMP     started399
 
-zero396:
+zero398:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-started397:
+started399:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done395
+	JZ    done397
 
-element394:
+element396:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -10605,65 +10629,76 @@ element394:
 	VFMADD231PS  (R12), Z2, Z0
 	VFMADD231PS  64(R12), Z2, Z1
 	BLSRQ        R11, R11
-	JNZ          element394
+	JNZ          element396
 
-done395:
+done397:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row393
+	JNZ     row395
 	VZEROUPPER
 	RET
 
-// func sumRows64AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows64AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, AVX512F
-TEXT ·sumRows64AVX512(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero398
+TEXT ·sumRows64AVX512(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
+
+row400:
+	TESTQ   $0x00000001, R9
+	JZ      zero403
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
 	VMOVUPS 192(AX), Z3
-	JMP     started399
+	JMP     started404
 
-zero398:
+zero403:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-started399:
-	TESTQ BX, BX
-	JZ    done401
+started404:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done402
 
-element400:
-	MOVL         (DX), R8
+element401:
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Z4
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Z4, Z0
-	VFMADD231PS  64(R8), Z4, Z1
-	VFMADD231PS  128(R8), Z4, Z2
-	VFMADD231PS  192(R8), Z4, Z3
-	DECQ         BX
-	JNZ          element400
+	VBROADCASTSS (CX)(R13*4), Z4
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z4, Z0
+	VFMADD231PS  64(R13), Z4, Z1
+	VFMADD231PS  128(R13), Z4, Z2
+	VFMADD231PS  192(R13), Z4, Z3
+	DECQ         R12
+	JNZ          element401
 
-done401:
+done402:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, 192(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row400
 	VZEROUPPER
 	RET
 
@@ -10680,27 +10715,27 @@ TEXT ·sumBits64AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row402:
+row405:
 	TESTQ   $0x00000001, R9
-	JZ      zero405
+	JZ      zero408
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
 	VMOVUPS 192(AX), Z3
-	JMP     started406
+	JMP     started409
 
-zero405:
+zero408:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-started406:
+started409:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done404
+	JZ    done407
 
-element403:
+element406:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -10712,9 +10747,9 @@ element403:
 	VFMADD231PS  128(R12), Z4, Z2
 	VFMADD231PS  192(R12), Z4, Z3
 	BLSRQ        R11, R11
-	JNZ          element403
+	JNZ          element406
 
-done404:
+done407:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -10723,22 +10758,27 @@ done404:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row402
+	JNZ     row405
 	VZEROUPPER
 	RET
 
-// func sumRows128AVX512(c *float32, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+// func sumRows128AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
 // Requires: AVX, AVX512F
-TEXT ·sumRows128AVX512(SB), $0-56
-	MOVQ    c+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    index+16(FP), DX
-	MOVQ    n+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    bRow+40(FP), DI
-	MOVQ    flags+48(FP), R8
-	TESTQ   $0x00000001, R8
-	JZ      zero407
+TEXT ·sumRows128AVX512(SB), $0-80
+	MOVQ c+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ index+32(FP), DX
+	MOVQ counts+40(FP), BX
+	MOVQ rows+48(FP), SI
+	MOVQ b+56(FP), DI
+	MOVQ bRow+64(FP), R8
+	MOVQ flags+72(FP), R9
+	MOVQ cRow+8(FP), R10
+	MOVQ aRow+24(FP), R11
+
+row410:
+	TESTQ   $0x00000001, R9
+	JZ      zero413
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -10747,9 +10787,9 @@ TEXT ·sumRows128AVX512(SB), $0-56
 	VMOVUPS 320(AX), Z5
 	VMOVUPS 384(AX), Z6
 	VMOVUPS 448(AX), Z7
-	JMP     started408
+	JMP     started414
 
-zero407:
+zero413:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10759,28 +10799,29 @@ zero407:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-started408:
-	TESTQ BX, BX
-	JZ    done410
+started414:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done412
 
-element409:
-	MOVL         (DX), R8
+element411:
+	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R8*4), Z8
-	IMULQ        DI, R8
-	ADDQ         SI, R8
-	VFMADD231PS  (R8), Z8, Z0
-	VFMADD231PS  64(R8), Z8, Z1
-	VFMADD231PS  128(R8), Z8, Z2
-	VFMADD231PS  192(R8), Z8, Z3
-	VFMADD231PS  256(R8), Z8, Z4
-	VFMADD231PS  320(R8), Z8, Z5
-	VFMADD231PS  384(R8), Z8, Z6
-	VFMADD231PS  448(R8), Z8, Z7
-	DECQ         BX
-	JNZ          element409
+	VBROADCASTSS (CX)(R13*4), Z8
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z8, Z0
+	VFMADD231PS  64(R13), Z8, Z1
+	VFMADD231PS  128(R13), Z8, Z2
+	VFMADD231PS  192(R13), Z8, Z3
+	VFMADD231PS  256(R13), Z8, Z4
+	VFMADD231PS  320(R13), Z8, Z5
+	VFMADD231PS  384(R13), Z8, Z6
+	VFMADD231PS  448(R13), Z8, Z7
+	DECQ         R12
+	JNZ          element411
 
-done410:
+done412:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -10789,6 +10830,11 @@ done410:
 	VMOVUPS Z5, 320(AX)
 	VMOVUPS Z6, 384(AX)
 	VMOVUPS Z7, 448(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row410
 	VZEROUPPER
 	RET
 
@@ -10805,9 +10851,9 @@ TEXT ·sumBits128AVX512(SB), $0-72
 	MOVQ flags+64(FP), R9
 	MOVQ cRow+8(FP), R10
 
-row411:
+row415:
 	TESTQ   $0x00000001, R9
-	JZ      zero414
+	JZ      zero418
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -10816,9 +10862,9 @@ row411:
 	VMOVUPS 320(AX), Z5
 	VMOVUPS 384(AX), Z6
 	VMOVUPS 448(AX), Z7
-	JMP     started415
+	JMP     started419
 
-zero414:
+zero418:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10828,12 +10874,12 @@ zero414:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-started415:
+started419:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done413
+	JZ    done417
 
-element412:
+element416:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -10849,9 +10895,9 @@ element412:
 	VFMADD231PS  384(R12), Z8, Z6
 	VFMADD231PS  448(R12), Z8, Z7
 	BLSRQ        R11, R11
-	JNZ          element412
+	JNZ          element416
 
-done413:
+done417:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -10864,9 +10910,164 @@ done413:
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row411
+	JNZ     row415
 	VZEROUPPER
 	RET
+
+// func notFiniteAVX512(src *float32, srcRow int, rows int, n int) uint32
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
+TEXT ·notFiniteAVX512(SB), $0-36
+	MOVQ   src+0(FP), AX
+	MOVQ   srcRow+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+row420:
+	MOVQ AX, SI
+	MOVQ BX, DI
+	SUBQ $0x40, DI
+	JL   few422
+
+loop421:
+	VFMADD231PS (SI), Z5, Z0
+	VFMADD231PS 64(SI), Z5, Z1
+	VFMADD231PS 128(SI), Z5, Z2
+	VFMADD231PS 192(SI), Z5, Z3
+	ADDQ        $0x00000100, SI
+	SUBQ        $0x40, DI
+	JGE         loop421
+
+few422:
+	ADDQ $0x40, DI
+	JZ   next424
+
+one423:
+	VFMADD231PS (SI), Y5, Y4
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JNZ         one423
+
+next424:
+	ADDQ          CX, AX
+	DECQ          DX
+	JNZ           row420
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VADDPS        Y4, Y0, Y0
+	VCMPPS        $0x03, Y0, Y0, Y0
+	VMOVMSKPS     Y0, AX
+	VZEROUPPER
+	MOVL          AX, ret+32(FP)
+	RET
+
+// func nonzerosAVX512(dst *uint32, counts *uint32, src *float32, srcRow int, rows int, n int, table *[256][16]uint8) int
+// Requires: AVX, AVX512F, BMI2, POPCNT
+TEXT ·nonzerosAVX512(SB), $0-64
+	MOVQ    dst+0(FP), AX
+	MOVQ    counts+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    srcRow+24(FP), BX
+	MOVQ    rows+32(FP), SI
+	MOVQ    n+40(FP), DI
+	MOVQ    table+48(FP), R8
+	MOVQ    AX, R8
+	VPXORD  Z0, Z0, Z0
+	VMOVUPS lanesAVX512<>+0(SB), Z1
+	VMOVUPS const00000010AVX512<>+0(SB), Z2
+
+row425:
+	MOVQ    AX, R9
+	MOVQ    DX, R10
+	MOVQ    DI, R11
+	VMOVUPS Z1, Z3
+	SUBQ    $0x10, R11
+	JL      rest427
+
+loop426:
+	VCMPPS        $0x04, (R10), Z0, K1
+	VPCOMPRESSD.Z Z3, K1, Z4
+	VMOVUPS       Z4, (AX)
+	KMOVW         K1, R12
+	POPCNTL       R12, R12
+	LEAQ          (AX)(R12*4), AX
+	VPADDD        Z2, Z3, Z3
+	ADDQ          $0x40, R10
+	SUBQ          $0x10, R11
+	JGE           loop426
+
+rest427:
+	ADDQ          $0x10, R11
+	JZ            done429
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVW         R12, K1
+	VMOVUPS.Z     (R10), K1, Z4
+	VCMPPS        $0x04, Z4, Z0, K1
+	VPCOMPRESSD.Z Z3, K1, Z3
+	VMOVUPS       Z3, (AX)
+	KMOVW         K1, R10
+	POPCNTL       R10, R10
+	LEAQ          (AX)(R10*4), AX
+
+done429:
+	MOVQ AX, R11
+	SUBQ R9, R11
+	SHRQ $0x02, R11
+	MOVL R11, (CX)
+	ADDQ $0x04, CX
+	ADDQ BX, DX
+	DECQ SI
+	JNZ  row425
+	SUBQ R8, AX
+	SHRQ $0x02, AX
+	VZEROUPPER
+	MOVQ AX, ret+56(FP)
+	RET
+
+DATA lanesAVX512<>+0(SB)/4, $0x00000000
+DATA lanesAVX512<>+4(SB)/4, $0x00000001
+DATA lanesAVX512<>+8(SB)/4, $0x00000002
+DATA lanesAVX512<>+12(SB)/4, $0x00000003
+DATA lanesAVX512<>+16(SB)/4, $0x00000004
+DATA lanesAVX512<>+20(SB)/4, $0x00000005
+DATA lanesAVX512<>+24(SB)/4, $0x00000006
+DATA lanesAVX512<>+28(SB)/4, $0x00000007
+DATA lanesAVX512<>+32(SB)/4, $0x00000008
+DATA lanesAVX512<>+36(SB)/4, $0x00000009
+DATA lanesAVX512<>+40(SB)/4, $0x0000000a
+DATA lanesAVX512<>+44(SB)/4, $0x0000000b
+DATA lanesAVX512<>+48(SB)/4, $0x0000000c
+DATA lanesAVX512<>+52(SB)/4, $0x0000000d
+DATA lanesAVX512<>+56(SB)/4, $0x0000000e
+DATA lanesAVX512<>+60(SB)/4, $0x0000000f
+GLOBL lanesAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA const00000010AVX512<>+0(SB)/4, $0x00000010
+DATA const00000010AVX512<>+4(SB)/4, $0x00000010
+DATA const00000010AVX512<>+8(SB)/4, $0x00000010
+DATA const00000010AVX512<>+12(SB)/4, $0x00000010
+DATA const00000010AVX512<>+16(SB)/4, $0x00000010
+DATA const00000010AVX512<>+20(SB)/4, $0x00000010
+DATA const00000010AVX512<>+24(SB)/4, $0x00000010
+DATA const00000010AVX512<>+28(SB)/4, $0x00000010
+DATA const00000010AVX512<>+32(SB)/4, $0x00000010
+DATA const00000010AVX512<>+36(SB)/4, $0x00000010
+DATA const00000010AVX512<>+40(SB)/4, $0x00000010
+DATA const00000010AVX512<>+44(SB)/4, $0x00000010
+DATA const00000010AVX512<>+48(SB)/4, $0x00000010
+DATA const00000010AVX512<>+52(SB)/4, $0x00000010
+DATA const00000010AVX512<>+56(SB)/4, $0x00000010
+DATA const00000010AVX512<>+60(SB)/4, $0x00000010
+GLOBL const00000010AVX512<>(SB), RODATA|NOPTR, $64
 
 // func peakFMAAVX512(n int)
 // Requires: AVX, AVX512F
@@ -10887,7 +11088,7 @@ TEXT ·peakFMAAVX512(SB), $0-8
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
-loop416:
+loop430:
 	VFMADD231PS Z12, Z13, Z0
 	VFMADD231PS Z12, Z13, Z1
 	VFMADD231PS Z12, Z13, Z2
@@ -10937,7 +11138,7 @@ loop416:
 	VFMADD231PS Z12, Z13, Z10
 	VFMADD231PS Z12, Z13, Z11
 	DECQ        AX
-	JNZ         loop416
+	JNZ         loop430
 	VZEROUPPER
 	RET
 
@@ -10949,7 +11150,7 @@ TEXT ·copyPanelAVX512(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop417:
+loop431:
 	VMOVUPS (CX), Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z1
@@ -10957,6 +11158,6 @@ loop417:
 	ADDQ    DX, CX
 	ADDQ    $0x80, AX
 	DECQ    BX
-	JNZ     loop417
+	JNZ     loop431
 	VZEROUPPER
 	RET

@@ -28,7 +28,7 @@ func forLevel(level isa.Level) *Kernels {
 				copyPanel: copyPanelAVX512,
 				zeros: zeros{
 					sums:     []sums{{128, sumRows128AVX512, sumBits128AVX512}, {64, sumRows64AVX512, sumBits64AVX512}, {32, sumRows32AVX512, sumBits32AVX512}, {16, sumRows16AVX512, sumBits16AVX512}, {8, sumRows8AVX2, sumBits8AVX2}},
-					nonzeros: nonzeros8, nonzeroBits: nonzeroBits8, notFinite: notFinite8,
+					nonzeros: nonzerosAVX512, nonzeroBits: nonzeroBits8, notFinite: notFiniteAVX512, finish: finish8,
 				},
 			},
 		}
@@ -46,7 +46,7 @@ func forLevel(level isa.Level) *Kernels {
 				copyPanel: copyPanelAVX2,
 				zeros: zeros{
 					sums:     []sums{{64, sumRows64AVX2, sumBits64AVX2}, {32, sumRows32AVX2, sumBits32AVX2}, {16, sumRows16AVX2, sumBits16AVX2}, {8, sumRows8AVX2, sumBits8AVX2}},
-					nonzeros: nonzeros8, nonzeroBits: nonzeroBits8, notFinite: notFinite8,
+					nonzeros: nonzerosAVX2, nonzeroBits: nonzeroBits8, notFinite: notFiniteAVX2, finish: finish8,
 				},
 			},
 		}

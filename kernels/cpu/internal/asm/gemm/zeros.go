@@ -22,10 +22,11 @@ const (
 	// some runs.
 	denseLooks, denseRuns = 32, 4096
 
-	sparseColumns = 32      // fewest columns
-	sparseWork    = 1 << 14 // fewest multiplications
-	bitRows       = 256     // rows of C that are looked at together, of a transposed A
-	indexLen      = 1 << 16 // elements of A that are looked at together, or a row
+	sparseColumns = 32       // fewest columns
+	sparseWork    = 1 << 14  // fewest multiplications
+	bitRows       = 256      // rows of C that are looked at together, of a transposed A
+	indexLen      = 1 << 16  // elements of A that are looked at together, or a row
+	sparseBlock   = 32 << 10 // bytes of B that all rows of A meet before the next of them
 )
 
 // look reports whether to look for zeros in this run.
@@ -49,19 +50,21 @@ func (z *Zeros) found(sparse bool) {
 type zeros struct {
 	// By columns, the widest first.
 	sums []sums
-	// nonzeros writes the indices of what is not zero of n elements, n a
-	// multiple of 8, and up to 7 words more, and returns how many they are.
-	nonzeros func(dst *uint32, src *float32, n int, table *[256][16]uint8) int
+	// nonzeros writes the indices of what is not zero of each row of n elements, and
+	// up to a vector of words more, and how many they are; it returns their sum.
+	nonzeros func(dst, counts *uint32, src *float32, srcRow, rows, n int, table *[256][16]uint8) int
 	// nonzeroBits writes for each of n columns, n a multiple of 8, the rows, at
 	// most 32, in which it is not zero.
 	nonzeroBits func(dst *uint32, src *float32, srcRow, rows, n int)
 	// notFinite returns 0 if rows of n elements, a multiple of 8, are finite.
 	notFinite func(src *float32, srcRow, rows, n int) uint32
+	// finish applies the epilogue to rows of n elements, a multiple of 8.
+	finish func(c *float32, cRow, rows, n int, bias *float32, flags int)
 }
 
 type sums struct {
 	cols int
-	rows func(c, a *float32, index *uint32, n int, b *float32, bRow int, flags int)
+	rows func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, rows int, b *float32, bRow int, flags int)
 	bits func(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
 }
 
@@ -82,23 +85,23 @@ func (ts *tiles) runSparse(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace
 	sparse, checked := false, false
 	for i := m0; i < m1; i += step {
 		iEnd := min(i+step, m1)
-		few := ts.findZeros(op, i, iEnd, ws)
-		if few && !checked {
-			if checked = true; ts.notFinite(op, n0, end) {
-				ts.runDense(k, op, i, m1, n0, n1, ws)
-				break
-			}
-		}
-		if !few {
+		if !ts.findZeros(op, i, iEnd, n0, n1, ws) {
 			ts.runDense(k, op, i, iEnd, n0, n1, ws)
 			continue
 		}
-		sparse = true
+		finite := checked
 		if op.Layout == TN {
-			ts.sumColumnsOfA(op, i, iEnd, n0, end, ws)
+			if finite = checked || !ts.notFinite(op, 0, op.K, n0, end); finite {
+				ts.sumColumnsOfA(op, i, iEnd, n0, end, ws)
+			}
 		} else {
-			ts.sumRowsOfA(op, i, iEnd, n0, end, ws)
+			finite = ts.sumRowsOfA(op, i, iEnd, n0, end, ws, checked)
 		}
+		if !finite {
+			ts.runDense(k, op, i, m1, n0, n1, ws)
+			break
+		}
+		sparse, checked = true, true
 		if end < n1 {
 			ts.runDense(k, op, i, iEnd, end, n1, ws)
 		}
@@ -106,10 +109,10 @@ func (ts *tiles) runSparse(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace
 	op.Zeros.found(sparse)
 }
 
-func (ts *tiles) notFinite(op *Op, n0, n1 int) bool {
+func (ts *tiles) notFinite(op *Op, k0, k1, n0, n1 int) bool {
 	const rows = 256 // of a call
-	for k := 0; k < op.K; k += rows {
-		if ts.zeros.notFinite(&op.B[k*op.LDB+n0], 4*op.LDB, min(rows, op.K-k), n1-n0) != 0 {
+	for k := k0; k < k1; k += rows {
+		if ts.zeros.notFinite(&op.B[k*op.LDB+n0], 4*op.LDB, min(rows, k1-k), n1-n0) != 0 {
 			return true
 		}
 	}
@@ -117,8 +120,9 @@ func (ts *tiles) notFinite(op *Op, n0, n1 int) bool {
 }
 
 // findZeros notes what of rows m0 to m1 of A is not zero, and reports whether it
-// is so little that the rest is worth leaving out.
-func (ts *tiles) findZeros(op *Op, m0, m1 int, ws *Workspace) bool {
+// is so little that the rest is worth leaving out. What it notes of the rows of an
+// A that is stored as it is follows the blocks of k of sumRowsOfA.
+func (ts *tiles) findZeros(op *Op, m0, m1, n0, n1 int, ws *Workspace) bool {
 	m := m1 - m0
 	total, limit := 0, m*op.K*sparseRows/16
 	if op.Layout == TN {
@@ -147,45 +151,46 @@ func (ts *tiles) findZeros(op *Op, m0, m1 int, ws *Workspace) bool {
 		}
 		return true
 	}
-	ws.counts = growWords(ws.counts, m)
-	ws.index = growWords(ws.index, m*op.K+8)
-	for i := range m {
-		row := op.A[(m0+i)*op.LDA:][:op.K]
-		whole := op.K &^ 7
-		n := 0
-		if whole > 0 {
-			n = ts.zeros.nonzeros(&ws.index[total], &row[0], whole, &lanesOf)
-		}
-		for k := whole; k < op.K; k++ {
-			if row[k] != 0 {
-				ws.index[total+n] = uint32(k)
-				n++
-			}
-		}
-		ws.counts[i] = uint32(n)
-		if total += n; total > limit {
+	depth := ts.zeros.depth(op.K, n1-n0)
+	ws.counts = growWords(ws.counts, m*((op.K+depth-1)/depth))
+	ws.index = growWords(ws.index, m*op.K+ts.lanes)
+	for at, k := 0, 0; k < op.K; at, k = at+m, k+depth {
+		total += ts.zeros.nonzeros(&ws.index[total], &ws.counts[at], &op.A[m0*op.LDA+k], 4*op.LDA, m, min(depth, op.K-k), &lanesOf)
+		if total > limit {
 			return false
 		}
 	}
 	return true
 }
 
-// sumRowsOfA computes the rows whose elements findZeros has noted.
-func (ts *tiles) sumRowsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace) {
-	const most = 4096 // elements of a call
+// depth is the number of steps of k whose rows of B, of a panel of n columns,
+// stay in the first-level cache while all rows of A meet them.
+func (z *zeros) depth(k, n int) int {
+	return roundUp(evenly(k, sparseBlock/(4*z.widest(n).cols)), 16)
+}
+
+// sumRowsOfA computes the rows whose elements findZeros has noted, block by block
+// of k. It returns false, and nothing of use in C, where B is not finite; finite
+// says that it is.
+func (ts *tiles) sumRowsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace, finite bool) bool {
+	depth := ts.zeros.depth(op.K, n1-n0)
 	for j := n0; j < n1; {
 		s := ts.zeros.widest(n1 - j)
-		at := 0
-		for i := m0; i < m1; i++ {
-			n := int(ws.counts[i-m0])
-			for from := 0; from == 0 || from < n; from += most {
-				s.rows(&op.C[i*op.LDC+j], &op.A[i*op.LDA], &ws.index[at+from], min(most, n-from), &op.B[j], 4*op.LDB, min(from, 1))
+		at, counts := 0, ws.counts
+		for k := 0; k < op.K; k += depth {
+			if !finite && ts.notFinite(op, k, min(k+depth, op.K), j, j+s.cols) {
+				return false
 			}
-			at += n
+			s.rows(&op.C[m0*op.LDC+j], 4*op.LDC, &op.A[m0*op.LDA+k], 4*op.LDA, &ws.index[at], &counts[0], m1-m0, &op.B[k*op.LDB+j], 4*op.LDB, min(k, 1))
+			for _, n := range counts[:m1-m0] {
+				at += int(n)
+			}
+			counts = counts[m1-m0:]
 		}
 		j += s.cols
 	}
-	op.finish(m0, m1, n0, n1)
+	ts.finish(op, m0, m1, n0, n1)
+	return true
 }
 
 // sumColumnsOfA does the same where A is stored transposed.
@@ -198,7 +203,7 @@ func (ts *tiles) sumColumnsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace) {
 		}
 		j += s.cols
 	}
-	op.finish(m0, m1, n0, n1)
+	ts.finish(op, m0, m1, n0, n1)
 }
 
 func (z *zeros) widest(cols int) *sums {
@@ -211,24 +216,17 @@ func (z *zeros) widest(cols int) *sums {
 }
 
 // finish applies the epilogue to sums.
-func (op *Op) finish(m0, m1, n0, n1 int) {
-	if op.Bias == nil && !op.ReLU {
-		return
+func (ts *tiles) finish(op *Op, m0, m1, n0, n1 int) {
+	var bias *float32
+	flags := 0
+	if op.Bias != nil {
+		bias = &op.Bias[n0]
 	}
-	for i := m0; i < m1; i++ {
-		c := op.C[i*op.LDC+n0 : i*op.LDC+n1]
-		if op.Bias != nil {
-			for j, b := range op.Bias[n0:n1] {
-				c[j] += b
-			}
-		}
-		if op.ReLU {
-			for j, v := range c {
-				if v < 0 {
-					c[j] = 0
-				}
-			}
-		}
+	if op.ReLU {
+		flags = flagReLU
+	}
+	if bias != nil || flags != 0 {
+		ts.zeros.finish(&op.C[m0*op.LDC+n0], 4*op.LDC, m1-m0, n1-n0, bias, flags)
 	}
 }
 

@@ -19,7 +19,7 @@ type Level int
 const (
 	Portable Level = iota // plain Go
 	AVX2                  // AVX2, FMA, F16C and BMI1: 256-bit vectors
-	AVX512                // AVX-512 F, BW, DQ and VL, and BMI2: 512-bit vectors
+	AVX512                // AVX-512 F, BW, DQ and VL, BMI2 and POPCNT: 512-bit vectors
 )
 
 var names = [...]string{Portable: "portable", AVX2: "avx2", AVX512: "avx512"}

@@ -13,7 +13,7 @@ func detect() Level {
 	switch {
 	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C || !x.HasBMI1:
 		return Portable
-	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL || !x.HasBMI2:
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL || !x.HasBMI2 || !x.HasPOPCNT:
 		return AVX2
 	}
 	return AVX512

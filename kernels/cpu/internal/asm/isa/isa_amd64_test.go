@@ -28,6 +28,7 @@ func TestDetect(t *testing.T) {
 		{"AVX-512 DQ", &x.HasAVX512DQ, AVX2},
 		{"AVX-512 VL", &x.HasAVX512VL, AVX2},
 		{"BMI2", &x.HasBMI2, AVX2},
+		{"POPCNT", &x.HasPOPCNT, AVX2},
 	}
 	for _, tt := range tests {
 		*tt.has = true
