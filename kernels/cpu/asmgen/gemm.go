@@ -37,6 +37,7 @@ const (
 	plainTile   tileKind = ""
 	maskedTile  tileKind = "Mask"
 	packingTile tileKind = "Pack"
+	aheadTile   tileKind = "Ahead"
 )
 
 // gemmTile emits the microkernel of mr rows and nv vectors of columns. Row i
@@ -44,7 +45,8 @@ const (
 // packed A alike. masked says that the last vector has only the lanes of the
 // mask. Every element of C is one chain of fused multiply-adds in the order
 // of k. A packing tile also writes the rows of B that it reads, for the tiles
-// below; it has one tap.
+// below; it has one tap. One that looks ahead asks early for what it will read of
+// operands that are both packed and need not be in the first-level cache.
 func (g *gen) gemmTile(mr, nv int, kind tileKind) {
 	masked, packing := kind == maskedTile, kind == packingTile
 	name := fmt.Sprintf("tile%dx%d%s", mr, nv*g.lanes, kind)
@@ -213,6 +215,12 @@ func (g *gen) gemmTile(mr, nv int, kind tileKind) {
 	}
 	g.MOVQ(field(t, tileK), k)
 	g.Label(kLoop)
+	if kind == aheadTile {
+		for line := 0; line < nv*g.bytes(); line += 64 {
+			g.PREFETCHT0(operand.Mem{Base: b, Disp: 16*nv*g.bytes() + line})
+		}
+		g.PREFETCHT0(operand.Mem{Base: bases[0], Disp: 1024})
+	}
 	if !memB {
 		for j := range nv {
 			load(operand.Mem{Base: b, Disp: j * g.bytes()}, j, bv[j])
@@ -445,6 +453,9 @@ func gemmFile(g *gen) {
 		g.gemmTile(mr, 1, maskedTile)
 		if mr > maxRows-3 { // of many rows, no tile is lower
 			g.gemmTile(mr, 2, packingTile)
+			if g.wide() {
+				g.gemmTile(mr, 2, aheadTile)
+			}
 		}
 	}
 	// Few rows take more columns at once, to have enough chains.

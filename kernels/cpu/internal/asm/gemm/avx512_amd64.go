@@ -116,6 +116,9 @@ func tile12x16MaskAVX512(t *tile)
 func tile12x32PackAVX512(t *tile)
 
 //go:noescape
+func tile12x32AheadAVX512(t *tile)
+
+//go:noescape
 func tile13x32AVX512(t *tile)
 
 //go:noescape
@@ -128,6 +131,9 @@ func tile13x16MaskAVX512(t *tile)
 func tile13x32PackAVX512(t *tile)
 
 //go:noescape
+func tile13x32AheadAVX512(t *tile)
+
+//go:noescape
 func tile14x32AVX512(t *tile)
 
 //go:noescape
@@ -138,6 +144,9 @@ func tile14x16MaskAVX512(t *tile)
 
 //go:noescape
 func tile14x32PackAVX512(t *tile)
+
+//go:noescape
+func tile14x32AheadAVX512(t *tile)
 
 //go:noescape
 func tile1x128AVX512(t *tile)

@@ -27,10 +27,13 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 		}
 		n = n1 - n0
 	}
-	kc := evenly(op.K, k.blockK)
 	packB := op.BPacked == nil && (op.Layout == NT || k.packsB(op, m, n))
 	packA := k.packsA(op, m, n)
-	mc := evenly(m, k.blockM)
+	kc, mc := evenly(op.K, k.blockK), evenly(m, k.blockM)
+	deep := packA && (packB || op.BPacked != nil)
+	if deep {
+		kc, mc = evenly(op.K, k.deepK), evenly(m, k.deepM)
+	}
 	nc := n
 	if packB {
 		nc = min(n, k.blockN)
@@ -83,7 +86,7 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 					if last && op.Bias != nil {
 						t.bias = unsafe.Pointer(&op.Bias[j])
 					}
-					ts.column(t, op, ws, packA, joint && ic == m0 && jEnd-j >= ts.cols, ic, iEnd, pc, j, min(ts.cols, jEnd-j))
+					ts.column(t, op, ws, packA, deep, joint && ic == m0 && jEnd-j >= ts.cols, ic, iEnd, pc, j, min(ts.cols, jEnd-j))
 				}
 			}
 		}
@@ -92,9 +95,9 @@ func (ts *tiles) runDense(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace)
 }
 
 // column multiplies rows ic to iEnd with one panel, which the first tile packs
-// where that is asked for. The rows are split into tiles of two heights that differ
-// by one at most.
-func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed, pack bool, ic, iEnd, pc, j, cols int) {
+// where that is asked for. packed says that A is packed, deep that both operands
+// are. The rows are split into tiles of two heights that differ by one at most.
+func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed, deep, pack bool, ic, iEnd, pc, j, cols int) {
 	i := ic
 	for _, h := range heights(iEnd-ic, ts.rows) {
 		if h.count == 0 {
@@ -125,7 +128,7 @@ func (ts *tiles) column(t *tile, op *Op, ws *Workspace, packed, pack bool, ic, i
 			pack = false
 		}
 		if t.count > 0 {
-			kernel, mask := ts.pick(h.rows, cols)
+			kernel, mask := ts.pick(h.rows, cols, deep)
 			t.mask = mask
 			kernel(t)
 		}

@@ -64,6 +64,8 @@ type Kernels struct {
 	blockK int // steps of k between two visits of C
 	blockM int // rows of A kept in the second-level cache
 	blockN int // columns of B packed at once
+	deepK  int // blockK and blockM where both operands are packed
+	deepM  int
 }
 
 // For returns the kernels of a level, or the best ones below it that the

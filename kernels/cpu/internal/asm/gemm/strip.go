@@ -60,7 +60,7 @@ func (k *Kernels) RunStrip(s *Strip, ws *Workspace) {
 		t.c = unsafe.Pointer(&s.C[i*s.CRow])
 		t.aStep, t.cStep = h.rows*t.aRow, h.rows*t.ldc
 		t.count, t.aOff, t.cOff = h.count, 0, 0
-		kernel, mask := ts.pick(h.rows, s.Cols)
+		kernel, mask := ts.pick(h.rows, s.Cols, false)
 		t.mask = mask
 		kernel(t)
 		i += h.count * h.rows

@@ -44,8 +44,11 @@ type tiles struct {
 	full [15]func(*tile) // by rows: two vectors of columns
 	two  [15]func(*tile) // two vectors, the second with a mask
 	one  [15]func(*tile) // one vector with a mask
-	pack [3]func(*tile)  // full, by how many rows are left out, and packs B on the way
 	wide [4][]wide       // by rows, the widest first
+
+	// Full, of the heights that many rows are split into, by the number of rows left
+	// out: packing B on the way, and for both operands packed.
+	pack, deep [3]func(*tile)
 
 	mask      func(lanes int) uintptr
 	copyPanel func(dst, src *float32, srcRow, k int)
@@ -60,9 +63,11 @@ type wide struct {
 }
 
 // pick returns the kernel for a tile of rows x cols, at most a panel, and the
-// mask it needs.
-func (ts *tiles) pick(rows, cols int) (func(*tile), uintptr) {
+// mask it needs. deep says that both operands are packed.
+func (ts *tiles) pick(rows, cols int, deep bool) (func(*tile), uintptr) {
 	switch {
+	case deep && cols == ts.cols && ts.rows-rows < len(ts.deep):
+		return ts.deep[ts.rows-rows], 0
 	case cols == ts.cols:
 		return ts.full[rows], ts.mask(ts.lanes)
 	case cols > ts.lanes:
