@@ -120,7 +120,7 @@ func (c *nodeContext) overRows(rows, least, channels, unit int, compute func(x *
 			}
 			return
 		}
-		x.eachChunk(first, rows, chunk, tid, threads, func(from, to int) { compute(x, tid, from, to, 0, channels) })
+		x.eachChunk(first, rows, chunk, chunk, tid, threads, func(from, to int) { compute(x, tid, from, to, 0, channels) })
 	}
 }
 
@@ -393,7 +393,7 @@ func (c *nodeContext) filterByImages(g conv.Geometry, pieces int, image, up func
 		}
 		// More threads than pieces share their channels.
 		across := (threads + pieces - 1) / pieces
-		x.eachChunk(first, pieces*across, 1, tid, threads, func(from, to int) {
+		x.eachChunk(first, pieces*across, 1, 1, tid, threads, func(from, to int) {
 			if k0, k1 := span(kg, k.ChannelUnit(), from%across, across); k0 < k1 {
 				compute(x, tid, from/across, k0, k1)
 			}

@@ -8,11 +8,13 @@ import "sync/atomic"
 // the cache for the next of them. Each thread has rows of its own, the same in
 // every step, and takes over chunks from the end of another's when it is done
 // with them: threads that come late, or whose processor another process has
-// taken, hold nobody up.
+// taken, hold nobody up. Chunks begin large, as a product has less to load for each
+// of more rows, and end small, so that nobody waits long for the last.
 type rowGroup struct {
 	parts []instr
 	rows  int
-	chunk int // rows
+	chunk int // rows, at most
+	tile  int // rows that a chunk is a multiple of
 	first int // queue of the first thread
 }
 
@@ -30,9 +32,10 @@ type queue struct {
 	_    [lineBytes - 8]byte
 }
 
-// take removes at most n rows from the front or the back of a queue, which holds
-// lo to hi when a step begins; the first to come in a step finds it so.
-func (q *queue) take(step uint16, lo, hi, n int, back bool) (from, to int) {
+// take removes half of the rows of a queue, at least a tile and at most the given
+// number of them, from its front or its back. It holds lo to hi when a step begins;
+// the first to come in a step finds it so.
+func (q *queue) take(step uint16, lo, hi, tile, most int, back bool) (from, to int) {
 	const mask = 1<<queueBits - 1
 	for {
 		v := q.left.Load()
@@ -43,7 +46,7 @@ func (q *queue) take(step uint16, lo, hi, n int, back bool) (from, to int) {
 		if a >= b {
 			return 0, 0
 		}
-		n := min(n, b-a)
+		n := min(max((b-a)/2/tile, 1)*tile, most, b-a)
 		if from, to = a, a+n; back {
 			from, to = b-n, b
 			b -= n
@@ -58,24 +61,26 @@ func (q *queue) take(step uint16, lo, hi, n int, back bool) (from, to int) {
 
 func (g *rowGroup) run(x *execution, tid, threads int) {
 	if threads == 1 {
-		for r := 0; r < g.rows; r += g.chunk {
-			g.compute(x, tid, r, min(r+g.chunk, g.rows))
+		n := (g.rows + g.chunk - 1) / g.chunk
+		for i := range n {
+			g.compute(x, tid, g.rows*i/n, g.rows*(i+1)/n)
 		}
 		return
 	}
-	x.eachChunk(g.first, g.rows, g.chunk, tid, threads, func(from, to int) { g.compute(x, tid, from, to) })
+	x.eachChunk(g.first, g.rows, g.tile, g.chunk, tid, threads, func(from, to int) { g.compute(x, tid, from, to) })
 }
 
-// eachChunk calls compute for the chunks of thread tid's rows, then for those
-// that it takes over from other threads, whose queues begin at first.
-func (x *execution) eachChunk(first, rows, chunk, tid, threads int, compute func(from, to int)) {
+// eachChunk calls compute for the chunks of thread tid's rows, multiples of tile and
+// at most as large as most says, then for those that it takes over from other
+// threads, whose queues begin at first.
+func (x *execution) eachChunk(first, rows, tile, most, tid, threads int, compute func(from, to int)) {
 	step := x.threads[tid].step
 	for k := range threads {
 		owner := (tid + k) % threads
 		lo, hi := span(rows, 1, owner, threads)
 		q := &x.queues[first+owner]
 		for {
-			from, to := q.take(step, lo, hi, chunk, k > 0)
+			from, to := q.take(step, lo, hi, tile, most, k > 0)
 			if from == to {
 				break
 			}
@@ -157,10 +162,8 @@ func (p *program) join(batch int) bool {
 			g.parts = append(g.parts, q)
 		}
 		width := max(1, g.parts[0].rowBytes)
-		// Not so many that one thread could wait long for the last of another.
-		tile := p.backend.gemm.TileRows()
-		most := min(chunkBytes/width, rows/(4*p.backend.team.size))
-		g.chunk = max(most/tile, 1) * tile
+		g.tile = p.backend.gemm.TileRows()
+		g.chunk = max(chunkBytes/width/g.tile, 1) * g.tile
 		p.keep(g)
 		if len(g.parts) > 1 {
 			p.joined++

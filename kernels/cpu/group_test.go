@@ -22,7 +22,7 @@ func TestAQueueGivesEveryRowOnceAStep(t *testing.T) {
 					owner := (tid + k) % threads
 					lo, hi := span(rows, 1, owner, threads)
 					for {
-						from, to := queues[owner].take(step, lo, hi, 7, k > 0)
+						from, to := queues[owner].take(step, lo, hi, 7, 70, k > 0)
 						if from == to {
 							break
 						}
