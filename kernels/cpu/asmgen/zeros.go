@@ -17,10 +17,12 @@ import (
 //	for each of rows:
 //		c = C if flags&1 else 0
 //		for each of counts: c[j] += a[index] * b[index*bRow + j]
+//
+// The last vector has last columns where there are masks.
 func (g *gen) sumRows(nv int) {
 	g.Function(fmt.Sprintf("sumRows%d", nv*g.lanes) + g.name)
 	g.Pragma("noescape")
-	g.SignatureExpr("func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, rows int, b *float32, bRow int, flags int)")
+	g.SignatureExpr("func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, rows int, b *float32, bRow int, flags, last int)")
 	c := g.Load(g.Param("c"), g.GP64())
 	a := g.Load(g.Param("a"), g.GP64())
 	index := g.Load(g.Param("index"), g.GP64())
@@ -32,9 +34,10 @@ func (g *gen) sumRows(nv int) {
 	cRow := g.Load(g.Param("cRow"), g.GP64())
 	aRow := g.Load(g.Param("aRow"), g.GP64())
 
+	columns := g.columns(nv)
 	rowLoop, loop, done := g.label("row"), g.label("element"), g.label("done")
 	g.Label(rowLoop)
-	g.start(c, nv, flags)
+	columns.start(c, flags)
 	n := g.GP64()
 	g.MOVL(operand.Mem{Base: counts}, n.As32())
 	g.TESTQ(n, n)
@@ -47,15 +50,11 @@ func (g *gen) sumRows(nv int) {
 	g.MOVQ(k, row)
 	g.IMULQ(bRow, row)
 	g.ADDQ(b, row)
-	for j := range nv {
-		g.VFMADD231PS(operand.Mem{Base: row, Disp: j * g.bytes()}, g.phys(nv), g.phys(j))
-	}
+	columns.add(row)
 	g.DECQ(n)
 	g.JNZ(operand.LabelRef(loop))
 	g.Label(done)
-	for j := range nv {
-		g.VMOVUPS(g.phys(j), operand.Mem{Base: c, Disp: j * g.bytes()})
-	}
+	columns.store(c)
 	g.ADDQ(cRow, c)
 	g.ADDQ(aRow, a)
 	g.ADDQ(operand.Imm(4), counts)
@@ -65,20 +64,64 @@ func (g *gen) sumRows(nv int) {
 	g.RET()
 }
 
-// start sets the first nv vector registers to those at c, or to zero.
-func (g *gen) start(c reg.Register, nv int, flags reg.Register) {
-	zero, started := g.label("zero"), g.label("started")
-	g.TESTQ(operand.U32(1), flags)
-	g.JZ(operand.LabelRef(zero))
-	for j := range nv {
-		g.VMOVUPS(operand.Mem{Base: c, Disp: j * g.bytes()}, g.phys(j))
+// columns are the vectors of a row of C, in the first registers; the next one holds
+// what they are multiplied with.
+type columns struct {
+	*gen
+	nv   int
+	mask reg.Register // of the last one
+}
+
+// columns takes the number of the last vector's columns from the argument last.
+func (g *gen) columns(nv int) columns {
+	c := columns{gen: g, nv: nv}
+	if g.wide() {
+		c.mask = g.mask(g.Load(g.Param("last"), g.GP64()))
 	}
-	g.JMP(operand.LabelRef(started))
-	g.Label(zero)
-	for j := range nv {
-		g.zero(g.phys(j))
+	return c
+}
+
+func (c columns) masked(j int) bool { return c.wide() && j == c.nv-1 }
+
+// start sets the vectors to those at p, or to zero.
+func (c columns) start(p, flags reg.Register) {
+	zero, started := c.label("zero"), c.label("started")
+	c.TESTQ(operand.U32(1), flags)
+	c.JZ(operand.LabelRef(zero))
+	for j := range c.nv {
+		if m := (operand.Mem{Base: p, Disp: j * c.bytes()}); c.masked(j) {
+			c.VMOVUPS_Z(m, c.mask, c.phys(j))
+		} else {
+			c.VMOVUPS(m, c.phys(j))
+		}
 	}
-	g.Label(started)
+	c.JMP(operand.LabelRef(started))
+	c.Label(zero)
+	for j := range c.nv {
+		c.zero(c.phys(j))
+	}
+	c.Label(started)
+}
+
+// add adds the multiple of those at p.
+func (c columns) add(p reg.Register) {
+	for j := range c.nv {
+		if m := (operand.Mem{Base: p, Disp: j * c.bytes()}); c.masked(j) {
+			c.VFMADD231PS(m, c.phys(c.nv), c.mask, c.phys(j))
+		} else {
+			c.VFMADD231PS(m, c.phys(c.nv), c.phys(j))
+		}
+	}
+}
+
+func (c columns) store(p reg.Register) {
+	for j := range c.nv {
+		if m := (operand.Mem{Base: p, Disp: j * c.bytes()}); c.masked(j) {
+			c.VMOVUPS(c.phys(j), c.mask, m)
+		} else {
+			c.VMOVUPS(c.phys(j), m)
+		}
+	}
 }
 
 // sumBits emits rows of C, nv vectors of each, of a product whose left operand
@@ -90,7 +133,7 @@ func (g *gen) start(c reg.Register, nv int, flags reg.Register) {
 func (g *gen) sumBits(nv int) {
 	g.Function(fmt.Sprintf("sumBits%d", nv*g.lanes) + g.name)
 	g.Pragma("noescape")
-	g.SignatureExpr("func(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)")
+	g.SignatureExpr("func(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags, last int)")
 	c := g.Load(g.Param("c"), g.GP64())
 	a := g.Load(g.Param("a"), g.GP64())
 	aRow := g.Load(g.Param("aRow"), g.GP64())
@@ -101,9 +144,10 @@ func (g *gen) sumBits(nv int) {
 	flags := g.Load(g.Param("flags"), g.GP64())
 	cRow := g.Load(g.Param("cRow"), g.GP64())
 
+	columns := g.columns(nv)
 	rowLoop, loop, done := g.label("row"), g.label("element"), g.label("done")
 	g.Label(rowLoop)
-	g.start(c, nv, flags)
+	columns.start(c, flags)
 	m := g.GP64()
 	g.MOVL(operand.Mem{Base: bits}, m.As32())
 	g.TESTL(m.As32(), m.As32())
@@ -116,15 +160,11 @@ func (g *gen) sumBits(nv int) {
 	g.VBROADCASTSS(operand.Mem{Base: a, Index: at, Scale: 1}, g.phys(nv))
 	g.IMULQ(bRow, k)
 	g.ADDQ(b, k)
-	for j := range nv {
-		g.VFMADD231PS(operand.Mem{Base: k, Disp: j * g.bytes()}, g.phys(nv), g.phys(j))
-	}
+	columns.add(k)
 	g.BLSRQ(m, m)
 	g.JNZ(operand.LabelRef(loop))
 	g.Label(done)
-	for j := range nv {
-		g.VMOVUPS(g.phys(j), operand.Mem{Base: c, Disp: j * g.bytes()})
-	}
+	columns.store(c)
 	g.ADDQ(cRow, c)
 	g.ADDQ(operand.Imm(4), a)
 	g.ADDQ(operand.Imm(4), bits)
@@ -372,7 +412,11 @@ func (g *gen) finish() {
 }
 
 func zerosFile(g *gen) {
-	for _, nv := range []int{1, 2, 4, 8} {
+	widths := []int{1, 2, 4, 8}
+	if g.wide() {
+		widths = []int{1, 2, 3, 4, 5, 6, 7, 8}
+	}
+	for _, nv := range widths {
 		g.sumRows(nv)
 		g.sumBits(nv)
 	}

@@ -77,28 +77,28 @@ func tile2x32AVX2(t *tile)
 func tile3x24AVX2(t *tile)
 
 //go:noescape
-func sumRows8AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows8AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits8AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits8AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumRows16AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows16AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits16AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits16AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumRows32AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows32AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits32AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits32AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumRows64AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows64AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits64AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits64AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
 func notFiniteAVX2(src *float32, srcRow int, rows int, n int) uint32

@@ -3181,9 +3181,9 @@ norelu180:
 	VZEROUPPER
 	RET
 
-// func sumRows8AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+// func sumRows8AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, FMA3
-TEXT ·sumRows8AVX2(SB), $0-80
+TEXT ·sumRows8AVX2(SB), $0-88
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ index+32(FP), DX
@@ -3229,9 +3229,9 @@ done183:
 	VZEROUPPER
 	RET
 
-// func sumBits8AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// func sumBits8AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, BMI, FMA3
-TEXT ·sumBits8AVX2(SB), $0-72
+TEXT ·sumBits8AVX2(SB), $0-80
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ aRow+24(FP), DX
@@ -3277,9 +3277,9 @@ done188:
 	VZEROUPPER
 	RET
 
-// func sumRows16AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+// func sumRows16AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, FMA3
-TEXT ·sumRows16AVX2(SB), $0-80
+TEXT ·sumRows16AVX2(SB), $0-88
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ index+32(FP), DX
@@ -3329,9 +3329,9 @@ done193:
 	VZEROUPPER
 	RET
 
-// func sumBits16AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// func sumBits16AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, BMI, FMA3
-TEXT ·sumBits16AVX2(SB), $0-72
+TEXT ·sumBits16AVX2(SB), $0-80
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ aRow+24(FP), DX
@@ -3381,9 +3381,9 @@ done198:
 	VZEROUPPER
 	RET
 
-// func sumRows32AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+// func sumRows32AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, FMA3
-TEXT ·sumRows32AVX2(SB), $0-80
+TEXT ·sumRows32AVX2(SB), $0-88
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ index+32(FP), DX
@@ -3441,9 +3441,9 @@ done203:
 	VZEROUPPER
 	RET
 
-// func sumBits32AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// func sumBits32AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, BMI, FMA3
-TEXT ·sumBits32AVX2(SB), $0-72
+TEXT ·sumBits32AVX2(SB), $0-80
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ aRow+24(FP), DX
@@ -3501,9 +3501,9 @@ done208:
 	VZEROUPPER
 	RET
 
-// func sumRows64AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+// func sumRows64AVX2(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, FMA3
-TEXT ·sumRows64AVX2(SB), $0-80
+TEXT ·sumRows64AVX2(SB), $0-88
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ index+32(FP), DX
@@ -3577,9 +3577,9 @@ done213:
 	VZEROUPPER
 	RET
 
-// func sumBits64AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+// func sumBits64AVX2(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 // Requires: AVX, BMI, FMA3
-TEXT ·sumBits64AVX2(SB), $0-72
+TEXT ·sumBits64AVX2(SB), $0-80
 	MOVQ c+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ aRow+24(FP), DX

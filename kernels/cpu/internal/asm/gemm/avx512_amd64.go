@@ -161,28 +161,52 @@ func tile2x64AVX512(t *tile)
 func tile3x48AVX512(t *tile)
 
 //go:noescape
-func sumRows16AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows16AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumRows32AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows32AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumRows64AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows48AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits48AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumRows128AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
+func sumRows64AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
-func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumRows80AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumBits80AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumRows96AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumBits96AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumRows112AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumBits112AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumRows128AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+
+//go:noescape
+func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
 
 //go:noescape
 func notFiniteAVX512(src *float32, srcRow int, rows int, n int) uint32

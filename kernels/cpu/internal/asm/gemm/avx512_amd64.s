@@ -11513,25 +11513,29 @@ norelu403:
 	VZEROUPPER
 	RET
 
-// func sumRows16AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F
-TEXT ·sumRows16AVX512(SB), $0-80
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ index+32(FP), DX
-	MOVQ counts+40(FP), BX
-	MOVQ rows+48(FP), SI
-	MOVQ b+56(FP), DI
-	MOVQ bRow+64(FP), R8
-	MOVQ flags+72(FP), R9
-	MOVQ cRow+8(FP), R10
-	MOVQ aRow+24(FP), R11
+// func sumRows16AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows16AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
 
 row404:
-	TESTQ   $0x00000001, R9
-	JZ      zero407
-	VMOVUPS (AX), Z0
-	JMP     started408
+	TESTQ     $0x00000001, R9
+	JZ        zero407
+	VMOVUPS.Z (AX), K1, Z0
+	JMP       started408
 
 zero407:
 	VPXORD Z0, Z0, Z0
@@ -11547,12 +11551,12 @@ element405:
 	VBROADCASTSS (CX)(R13*4), Z1
 	IMULQ        R8, R13
 	ADDQ         DI, R13
-	VFMADD231PS  (R13), Z1, Z0
+	VFMADD231PS  (R13), Z1, K1, Z0
 	DECQ         R12
 	JNZ          element405
 
 done406:
-	VMOVUPS Z0, (AX)
+	VMOVUPS Z0, K1, (AX)
 	ADDQ    R10, AX
 	ADDQ    R11, CX
 	ADDQ    $0x04, BX
@@ -11561,24 +11565,28 @@ done406:
 	VZEROUPPER
 	RET
 
-// func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F, BMI
-TEXT ·sumBits16AVX512(SB), $0-72
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ aRow+24(FP), DX
-	MOVQ bits+32(FP), BX
-	MOVQ rows+40(FP), SI
-	MOVQ b+48(FP), DI
-	MOVQ bRow+56(FP), R8
-	MOVQ flags+64(FP), R9
-	MOVQ cRow+8(FP), R10
+// func sumBits16AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits16AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
 
 row409:
-	TESTQ   $0x00000001, R9
-	JZ      zero412
-	VMOVUPS (AX), Z0
-	JMP     started413
+	TESTQ     $0x00000001, R9
+	JZ        zero412
+	VMOVUPS.Z (AX), K1, Z0
+	JMP       started413
 
 zero412:
 	VPXORD Z0, Z0, Z0
@@ -11595,12 +11603,12 @@ element410:
 	VBROADCASTSS (CX)(R13*1), Z1
 	IMULQ        R8, R12
 	ADDQ         DI, R12
-	VFMADD231PS  (R12), Z1, Z0
+	VFMADD231PS  (R12), Z1, K1, Z0
 	BLSRQ        R11, R11
 	JNZ          element410
 
 done411:
-	VMOVUPS Z0, (AX)
+	VMOVUPS Z0, K1, (AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
@@ -11609,26 +11617,30 @@ done411:
 	VZEROUPPER
 	RET
 
-// func sumRows32AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F
-TEXT ·sumRows32AVX512(SB), $0-80
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ index+32(FP), DX
-	MOVQ counts+40(FP), BX
-	MOVQ rows+48(FP), SI
-	MOVQ b+56(FP), DI
-	MOVQ bRow+64(FP), R8
-	MOVQ flags+72(FP), R9
-	MOVQ cRow+8(FP), R10
-	MOVQ aRow+24(FP), R11
+// func sumRows32AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows32AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
 
 row414:
-	TESTQ   $0x00000001, R9
-	JZ      zero417
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	JMP     started418
+	TESTQ     $0x00000001, R9
+	JZ        zero417
+	VMOVUPS   (AX), Z0
+	VMOVUPS.Z 64(AX), K1, Z1
+	JMP       started418
 
 zero417:
 	VPXORD Z0, Z0, Z0
@@ -11646,13 +11658,13 @@ element415:
 	IMULQ        R8, R13
 	ADDQ         DI, R13
 	VFMADD231PS  (R13), Z2, Z0
-	VFMADD231PS  64(R13), Z2, Z1
+	VFMADD231PS  64(R13), Z2, K1, Z1
 	DECQ         R12
 	JNZ          element415
 
 done416:
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z1, K1, 64(AX)
 	ADDQ    R10, AX
 	ADDQ    R11, CX
 	ADDQ    $0x04, BX
@@ -11661,25 +11673,29 @@ done416:
 	VZEROUPPER
 	RET
 
-// func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F, BMI
-TEXT ·sumBits32AVX512(SB), $0-72
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ aRow+24(FP), DX
-	MOVQ bits+32(FP), BX
-	MOVQ rows+40(FP), SI
-	MOVQ b+48(FP), DI
-	MOVQ bRow+56(FP), R8
-	MOVQ flags+64(FP), R9
-	MOVQ cRow+8(FP), R10
+// func sumBits32AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits32AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
 
 row419:
-	TESTQ   $0x00000001, R9
-	JZ      zero422
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	JMP     started423
+	TESTQ     $0x00000001, R9
+	JZ        zero422
+	VMOVUPS   (AX), Z0
+	VMOVUPS.Z 64(AX), K1, Z1
+	JMP       started423
 
 zero422:
 	VPXORD Z0, Z0, Z0
@@ -11698,13 +11714,13 @@ element420:
 	IMULQ        R8, R12
 	ADDQ         DI, R12
 	VFMADD231PS  (R12), Z2, Z0
-	VFMADD231PS  64(R12), Z2, Z1
+	VFMADD231PS  64(R12), Z2, K1, Z1
 	BLSRQ        R11, R11
 	JNZ          element420
 
 done421:
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z1, K1, 64(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
@@ -11713,34 +11729,36 @@ done421:
 	VZEROUPPER
 	RET
 
-// func sumRows64AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F
-TEXT ·sumRows64AVX512(SB), $0-80
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ index+32(FP), DX
-	MOVQ counts+40(FP), BX
-	MOVQ rows+48(FP), SI
-	MOVQ b+56(FP), DI
-	MOVQ bRow+64(FP), R8
-	MOVQ flags+72(FP), R9
-	MOVQ cRow+8(FP), R10
-	MOVQ aRow+24(FP), R11
+// func sumRows48AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows48AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
 
 row424:
-	TESTQ   $0x00000001, R9
-	JZ      zero427
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	JMP     started428
+	TESTQ     $0x00000001, R9
+	JZ        zero427
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS.Z 128(AX), K1, Z2
+	JMP       started428
 
 zero427:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
 
 started428:
 	MOVL  (BX), R12
@@ -11750,21 +11768,19 @@ started428:
 element425:
 	MOVL         (DX), R13
 	ADDQ         $0x04, DX
-	VBROADCASTSS (CX)(R13*4), Z4
+	VBROADCASTSS (CX)(R13*4), Z3
 	IMULQ        R8, R13
 	ADDQ         DI, R13
-	VFMADD231PS  (R13), Z4, Z0
-	VFMADD231PS  64(R13), Z4, Z1
-	VFMADD231PS  128(R13), Z4, Z2
-	VFMADD231PS  192(R13), Z4, Z3
+	VFMADD231PS  (R13), Z3, Z0
+	VFMADD231PS  64(R13), Z3, Z1
+	VFMADD231PS  128(R13), Z3, K1, Z2
 	DECQ         R12
 	JNZ          element425
 
 done426:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z2, K1, 128(AX)
 	ADDQ    R10, AX
 	ADDQ    R11, CX
 	ADDQ    $0x04, BX
@@ -11773,33 +11789,35 @@ done426:
 	VZEROUPPER
 	RET
 
-// func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F, BMI
-TEXT ·sumBits64AVX512(SB), $0-72
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ aRow+24(FP), DX
-	MOVQ bits+32(FP), BX
-	MOVQ rows+40(FP), SI
-	MOVQ b+48(FP), DI
-	MOVQ bRow+56(FP), R8
-	MOVQ flags+64(FP), R9
-	MOVQ cRow+8(FP), R10
+// func sumBits48AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits48AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
 
 row429:
-	TESTQ   $0x00000001, R9
-	JZ      zero432
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	JMP     started433
+	TESTQ     $0x00000001, R9
+	JZ        zero432
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS.Z 128(AX), K1, Z2
+	JMP       started433
 
 zero432:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
 
 started433:
 	MOVL  (BX), R11
@@ -11810,21 +11828,19 @@ element430:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
-	VBROADCASTSS (CX)(R13*1), Z4
+	VBROADCASTSS (CX)(R13*1), Z3
 	IMULQ        R8, R12
 	ADDQ         DI, R12
-	VFMADD231PS  (R12), Z4, Z0
-	VFMADD231PS  64(R12), Z4, Z1
-	VFMADD231PS  128(R12), Z4, Z2
-	VFMADD231PS  192(R12), Z4, Z3
+	VFMADD231PS  (R12), Z3, Z0
+	VFMADD231PS  64(R12), Z3, Z1
+	VFMADD231PS  128(R12), Z3, K1, Z2
 	BLSRQ        R11, R11
 	JNZ          element430
 
 done431:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z2, K1, 128(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
@@ -11833,34 +11849,598 @@ done431:
 	VZEROUPPER
 	RET
 
-// func sumRows128AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F
-TEXT ·sumRows128AVX512(SB), $0-80
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ index+32(FP), DX
-	MOVQ counts+40(FP), BX
-	MOVQ rows+48(FP), SI
-	MOVQ b+56(FP), DI
-	MOVQ bRow+64(FP), R8
-	MOVQ flags+72(FP), R9
-	MOVQ cRow+8(FP), R10
-	MOVQ aRow+24(FP), R11
+// func sumRows64AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows64AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
 
 row434:
-	TESTQ   $0x00000001, R9
-	JZ      zero437
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	JMP     started438
+	TESTQ     $0x00000001, R9
+	JZ        zero437
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS.Z 192(AX), K1, Z3
+	JMP       started438
 
 zero437:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+started438:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done436
+
+element435:
+	MOVL         (DX), R13
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R13*4), Z4
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z4, Z0
+	VFMADD231PS  64(R13), Z4, Z1
+	VFMADD231PS  128(R13), Z4, Z2
+	VFMADD231PS  192(R13), Z4, K1, Z3
+	DECQ         R12
+	JNZ          element435
+
+done436:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, K1, 192(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row434
+	VZEROUPPER
+	RET
+
+// func sumBits64AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits64AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
+
+row439:
+	TESTQ     $0x00000001, R9
+	JZ        zero442
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS.Z 192(AX), K1, Z3
+	JMP       started443
+
+zero442:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+started443:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done441
+
+element440:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z4
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z4, Z0
+	VFMADD231PS  64(R12), Z4, Z1
+	VFMADD231PS  128(R12), Z4, Z2
+	VFMADD231PS  192(R12), Z4, K1, Z3
+	BLSRQ        R11, R11
+	JNZ          element440
+
+done441:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, K1, 192(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row439
+	VZEROUPPER
+	RET
+
+// func sumRows80AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows80AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+
+row444:
+	TESTQ     $0x00000001, R9
+	JZ        zero447
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS.Z 256(AX), K1, Z4
+	JMP       started448
+
+zero447:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+started448:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done446
+
+element445:
+	MOVL         (DX), R13
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R13*4), Z5
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z5, Z0
+	VFMADD231PS  64(R13), Z5, Z1
+	VFMADD231PS  128(R13), Z5, Z2
+	VFMADD231PS  192(R13), Z5, Z3
+	VFMADD231PS  256(R13), Z5, K1, Z4
+	DECQ         R12
+	JNZ          element445
+
+done446:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, K1, 256(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row444
+	VZEROUPPER
+	RET
+
+// func sumBits80AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits80AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
+
+row449:
+	TESTQ     $0x00000001, R9
+	JZ        zero452
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS.Z 256(AX), K1, Z4
+	JMP       started453
+
+zero452:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+started453:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done451
+
+element450:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z5
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z5, Z0
+	VFMADD231PS  64(R12), Z5, Z1
+	VFMADD231PS  128(R12), Z5, Z2
+	VFMADD231PS  192(R12), Z5, Z3
+	VFMADD231PS  256(R12), Z5, K1, Z4
+	BLSRQ        R11, R11
+	JNZ          element450
+
+done451:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, K1, 256(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row449
+	VZEROUPPER
+	RET
+
+// func sumRows96AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows96AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+
+row454:
+	TESTQ     $0x00000001, R9
+	JZ        zero457
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS   256(AX), Z4
+	VMOVUPS.Z 320(AX), K1, Z5
+	JMP       started458
+
+zero457:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+started458:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done456
+
+element455:
+	MOVL         (DX), R13
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R13*4), Z6
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z6, Z0
+	VFMADD231PS  64(R13), Z6, Z1
+	VFMADD231PS  128(R13), Z6, Z2
+	VFMADD231PS  192(R13), Z6, Z3
+	VFMADD231PS  256(R13), Z6, Z4
+	VFMADD231PS  320(R13), Z6, K1, Z5
+	DECQ         R12
+	JNZ          element455
+
+done456:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, K1, 320(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row454
+	VZEROUPPER
+	RET
+
+// func sumBits96AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits96AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
+
+row459:
+	TESTQ     $0x00000001, R9
+	JZ        zero462
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS   256(AX), Z4
+	VMOVUPS.Z 320(AX), K1, Z5
+	JMP       started463
+
+zero462:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+started463:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done461
+
+element460:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z6
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z6, Z0
+	VFMADD231PS  64(R12), Z6, Z1
+	VFMADD231PS  128(R12), Z6, Z2
+	VFMADD231PS  192(R12), Z6, Z3
+	VFMADD231PS  256(R12), Z6, Z4
+	VFMADD231PS  320(R12), Z6, K1, Z5
+	BLSRQ        R11, R11
+	JNZ          element460
+
+done461:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, K1, 320(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row459
+	VZEROUPPER
+	RET
+
+// func sumRows112AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows112AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+
+row464:
+	TESTQ     $0x00000001, R9
+	JZ        zero467
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS   256(AX), Z4
+	VMOVUPS   320(AX), Z5
+	VMOVUPS.Z 384(AX), K1, Z6
+	JMP       started468
+
+zero467:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+started468:
+	MOVL  (BX), R12
+	TESTQ R12, R12
+	JZ    done466
+
+element465:
+	MOVL         (DX), R13
+	ADDQ         $0x04, DX
+	VBROADCASTSS (CX)(R13*4), Z7
+	IMULQ        R8, R13
+	ADDQ         DI, R13
+	VFMADD231PS  (R13), Z7, Z0
+	VFMADD231PS  64(R13), Z7, Z1
+	VFMADD231PS  128(R13), Z7, Z2
+	VFMADD231PS  192(R13), Z7, Z3
+	VFMADD231PS  256(R13), Z7, Z4
+	VFMADD231PS  320(R13), Z7, Z5
+	VFMADD231PS  384(R13), Z7, K1, Z6
+	DECQ         R12
+	JNZ          element465
+
+done466:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, K1, 384(AX)
+	ADDQ    R10, AX
+	ADDQ    R11, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row464
+	VZEROUPPER
+	RET
+
+// func sumBits112AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits112AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
+
+row469:
+	TESTQ     $0x00000001, R9
+	JZ        zero472
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS   256(AX), Z4
+	VMOVUPS   320(AX), Z5
+	VMOVUPS.Z 384(AX), K1, Z6
+	JMP       started473
+
+zero472:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+started473:
+	MOVL  (BX), R11
+	TESTL R11, R11
+	JZ    done471
+
+element470:
+	TZCNTQ       R11, R12
+	MOVQ         R12, R13
+	IMULQ        DX, R13
+	VBROADCASTSS (CX)(R13*1), Z7
+	IMULQ        R8, R12
+	ADDQ         DI, R12
+	VFMADD231PS  (R12), Z7, Z0
+	VFMADD231PS  64(R12), Z7, Z1
+	VFMADD231PS  128(R12), Z7, Z2
+	VFMADD231PS  192(R12), Z7, Z3
+	VFMADD231PS  256(R12), Z7, Z4
+	VFMADD231PS  320(R12), Z7, Z5
+	VFMADD231PS  384(R12), Z7, K1, Z6
+	BLSRQ        R11, R11
+	JNZ          element470
+
+done471:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, K1, 384(AX)
+	ADDQ    R10, AX
+	ADDQ    $0x04, CX
+	ADDQ    $0x04, BX
+	DECQ    SI
+	JNZ     row469
+	VZEROUPPER
+	RET
+
+// func sumRows128AVX512(c *float32, cRow int, a *float32, aRow int, index *uint32, counts *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRows128AVX512(SB), $0-88
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  index+32(FP), DX
+	MOVQ  counts+40(FP), BX
+	MOVQ  rows+48(FP), SI
+	MOVQ  b+56(FP), DI
+	MOVQ  bRow+64(FP), R8
+	MOVQ  flags+72(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  aRow+24(FP), R11
+	MOVQ  last+80(FP), R12
+	MOVQ  $-1, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+
+row474:
+	TESTQ     $0x00000001, R9
+	JZ        zero477
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS   256(AX), Z4
+	VMOVUPS   320(AX), Z5
+	VMOVUPS   384(AX), Z6
+	VMOVUPS.Z 448(AX), K1, Z7
+	JMP       started478
+
+zero477:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11870,12 +12450,12 @@ zero437:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-started438:
+started478:
 	MOVL  (BX), R12
 	TESTQ R12, R12
-	JZ    done436
+	JZ    done476
 
-element435:
+element475:
 	MOVL         (DX), R13
 	ADDQ         $0x04, DX
 	VBROADCASTSS (CX)(R13*4), Z8
@@ -11888,11 +12468,11 @@ element435:
 	VFMADD231PS  256(R13), Z8, Z4
 	VFMADD231PS  320(R13), Z8, Z5
 	VFMADD231PS  384(R13), Z8, Z6
-	VFMADD231PS  448(R13), Z8, Z7
+	VFMADD231PS  448(R13), Z8, K1, Z7
 	DECQ         R12
-	JNZ          element435
+	JNZ          element475
 
-done436:
+done476:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -11900,42 +12480,46 @@ done436:
 	VMOVUPS Z4, 256(AX)
 	VMOVUPS Z5, 320(AX)
 	VMOVUPS Z6, 384(AX)
-	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z7, K1, 448(AX)
 	ADDQ    R10, AX
 	ADDQ    R11, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row434
+	JNZ     row474
 	VZEROUPPER
 	RET
 
-// func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
-// Requires: AVX, AVX512F, BMI
-TEXT ·sumBits128AVX512(SB), $0-72
-	MOVQ c+0(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ aRow+24(FP), DX
-	MOVQ bits+32(FP), BX
-	MOVQ rows+40(FP), SI
-	MOVQ b+48(FP), DI
-	MOVQ bRow+56(FP), R8
-	MOVQ flags+64(FP), R9
-	MOVQ cRow+8(FP), R10
+// func sumBits128AVX512(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int, last int)
+// Requires: AVX, AVX512F, BMI, BMI2
+TEXT ·sumBits128AVX512(SB), $0-80
+	MOVQ  c+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  aRow+24(FP), DX
+	MOVQ  bits+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  b+48(FP), DI
+	MOVQ  bRow+56(FP), R8
+	MOVQ  flags+64(FP), R9
+	MOVQ  cRow+8(FP), R10
+	MOVQ  last+72(FP), R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R12
+	KMOVW R12, K1
 
-row439:
-	TESTQ   $0x00000001, R9
-	JZ      zero442
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	JMP     started443
+row479:
+	TESTQ     $0x00000001, R9
+	JZ        zero482
+	VMOVUPS   (AX), Z0
+	VMOVUPS   64(AX), Z1
+	VMOVUPS   128(AX), Z2
+	VMOVUPS   192(AX), Z3
+	VMOVUPS   256(AX), Z4
+	VMOVUPS   320(AX), Z5
+	VMOVUPS   384(AX), Z6
+	VMOVUPS.Z 448(AX), K1, Z7
+	JMP       started483
 
-zero442:
+zero482:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11945,12 +12529,12 @@ zero442:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-started443:
+started483:
 	MOVL  (BX), R11
 	TESTL R11, R11
-	JZ    done441
+	JZ    done481
 
-element440:
+element480:
 	TZCNTQ       R11, R12
 	MOVQ         R12, R13
 	IMULQ        DX, R13
@@ -11964,11 +12548,11 @@ element440:
 	VFMADD231PS  256(R12), Z8, Z4
 	VFMADD231PS  320(R12), Z8, Z5
 	VFMADD231PS  384(R12), Z8, Z6
-	VFMADD231PS  448(R12), Z8, Z7
+	VFMADD231PS  448(R12), Z8, K1, Z7
 	BLSRQ        R11, R11
-	JNZ          element440
+	JNZ          element480
 
-done441:
+done481:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -11976,12 +12560,12 @@ done441:
 	VMOVUPS Z4, 256(AX)
 	VMOVUPS Z5, 320(AX)
 	VMOVUPS Z6, 384(AX)
-	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z7, K1, 448(AX)
 	ADDQ    R10, AX
 	ADDQ    $0x04, CX
 	ADDQ    $0x04, BX
 	DECQ    SI
-	JNZ     row439
+	JNZ     row479
 	VZEROUPPER
 	RET
 
@@ -11999,35 +12583,35 @@ TEXT ·notFiniteAVX512(SB), $0-36
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 
-row444:
+row484:
 	MOVQ AX, SI
 	MOVQ BX, DI
 	SUBQ $0x40, DI
-	JL   few446
+	JL   few486
 
-loop445:
+loop485:
 	VFMADD231PS (SI), Z5, Z0
 	VFMADD231PS 64(SI), Z5, Z1
 	VFMADD231PS 128(SI), Z5, Z2
 	VFMADD231PS 192(SI), Z5, Z3
 	ADDQ        $0x00000100, SI
 	SUBQ        $0x40, DI
-	JGE         loop445
+	JGE         loop485
 
-few446:
+few486:
 	ADDQ $0x40, DI
-	JZ   next448
+	JZ   next488
 
-one447:
+one487:
 	VFMADD231PS (SI), Y5, Y4
 	ADDQ        $0x20, SI
 	SUBQ        $0x08, DI
-	JNZ         one447
+	JNZ         one487
 
-next448:
+next488:
 	ADDQ          CX, AX
 	DECQ          DX
-	JNZ           row444
+	JNZ           row484
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z0, Z0
@@ -12055,15 +12639,15 @@ TEXT ·nonzerosAVX512(SB), $0-64
 	VMOVUPS lanesAVX512<>+0(SB), Z1
 	VMOVUPS const00000010AVX512<>+0(SB), Z2
 
-row449:
+row489:
 	MOVQ    AX, R9
 	MOVQ    DX, R10
 	MOVQ    DI, R11
 	VMOVUPS Z1, Z3
 	SUBQ    $0x10, R11
-	JL      rest451
+	JL      rest491
 
-loop450:
+loop490:
 	VCMPPS        $0x04, (R10), Z0, K1
 	VPCOMPRESSD.Z Z3, K1, Z4
 	VMOVUPS       Z4, (AX)
@@ -12073,11 +12657,11 @@ loop450:
 	VPADDD        Z2, Z3, Z3
 	ADDQ          $0x40, R10
 	SUBQ          $0x10, R11
-	JGE           loop450
+	JGE           loop490
 
-rest451:
+rest491:
 	ADDQ          $0x10, R11
-	JZ            done453
+	JZ            done493
 	MOVQ          $-1, R12
 	BZHIQ         R11, R12, R12
 	KMOVW         R12, K1
@@ -12089,7 +12673,7 @@ rest451:
 	POPCNTL       R10, R10
 	LEAQ          (AX)(R10*4), AX
 
-done453:
+done493:
 	MOVQ AX, R11
 	SUBQ R9, R11
 	SHRQ $0x02, R11
@@ -12097,7 +12681,7 @@ done453:
 	ADDQ $0x04, CX
 	ADDQ BX, DX
 	DECQ SI
-	JNZ  row449
+	JNZ  row489
 	SUBQ R8, AX
 	SHRQ $0x02, AX
 	VZEROUPPER
@@ -12159,7 +12743,7 @@ TEXT ·peakFMAAVX512(SB), $0-8
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
-loop454:
+loop494:
 	VFMADD231PS Z12, Z13, Z0
 	VFMADD231PS Z12, Z13, Z1
 	VFMADD231PS Z12, Z13, Z2
@@ -12209,7 +12793,7 @@ loop454:
 	VFMADD231PS Z12, Z13, Z10
 	VFMADD231PS Z12, Z13, Z11
 	DECQ        AX
-	JNZ         loop454
+	JNZ         loop494
 	VZEROUPPER
 	RET
 
@@ -12221,7 +12805,7 @@ TEXT ·copyPanelAVX512(SB), $0-32
 	MOVQ srcRow+16(FP), DX
 	MOVQ k+24(FP), BX
 
-loop455:
+loop495:
 	VMOVUPS (CX), Z0
 	VMOVUPS Z0, (AX)
 	VMOVUPS 64(CX), Z1
@@ -12229,6 +12813,6 @@ loop455:
 	ADDQ    DX, CX
 	ADDQ    $0x80, AX
 	DECQ    BX
-	JNZ     loop455
+	JNZ     loop495
 	VZEROUPPER
 	RET

@@ -30,7 +30,12 @@ func forLevel(level isa.Level) *Kernels {
 				mask:      func(lanes int) uintptr { return 1<<lanes - 1 },
 				copyPanel: copyPanelAVX512,
 				zeros: zeros{
-					sums:     []sums{{128, sumRows128AVX512, sumBits128AVX512}, {64, sumRows64AVX512, sumBits64AVX512}, {32, sumRows32AVX512, sumBits32AVX512}, {16, sumRows16AVX512, sumBits16AVX512}, {8, sumRows8AVX2, sumBits8AVX2}},
+					sums: []sums{
+						{128, sumRows128AVX512, sumBits128AVX512}, {112, sumRows112AVX512, sumBits112AVX512}, {96, sumRows96AVX512, sumBits96AVX512},
+						{80, sumRows80AVX512, sumBits80AVX512}, {64, sumRows64AVX512, sumBits64AVX512}, {48, sumRows48AVX512, sumBits48AVX512},
+						{32, sumRows32AVX512, sumBits32AVX512}, {16, sumRows16AVX512, sumBits16AVX512},
+					},
+					masked:   true,
 					nonzeros: nonzerosAVX512, nonzeroBits: nonzeroBits8, notFinite: notFiniteAVX512, finish: finish8,
 				},
 			},

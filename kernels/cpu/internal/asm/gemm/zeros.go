@@ -48,8 +48,9 @@ func (z *Zeros) found(sparse bool) {
 
 // zeros are the kernels that leave zeros out.
 type zeros struct {
-	// By columns, the widest first.
-	sums []sums
+	// By columns, the widest first; masked ones take fewer as well.
+	sums   []sums
+	masked bool
 	// nonzeros writes the indices of what is not zero of each row of n elements, and
 	// up to a vector of words more, and how many they are; it returns their sum.
 	nonzeros func(dst, counts *uint32, src *float32, srcRow, rows, n int, table *[256][16]uint8) int
@@ -64,8 +65,8 @@ type zeros struct {
 
 type sums struct {
 	cols int
-	rows func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, rows int, b *float32, bRow int, flags int)
-	bits func(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags int)
+	rows func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, rows int, b *float32, bRow int, flags, last int)
+	bits func(c *float32, cRow int, a *float32, aRow int, bits *uint32, rows int, b *float32, bRow int, flags, last int)
 }
 
 // mayBeSparse reports whether a product can leave zeros out.
@@ -85,7 +86,7 @@ func (ts *tiles) runSparse(k *Kernels, op *Op, m0, m1, n0, n1 int, ws *Workspace
 	sparse, checked := false, false
 	for i := m0; i < m1; i += step {
 		iEnd := min(i+step, m1)
-		if !ts.findZeros(op, i, iEnd, n0, n1, ws) {
+		if !ts.findZeros(op, i, iEnd, n0, end, ws) {
 			ts.runDense(k, op, i, iEnd, n0, n1, ws)
 			continue
 		}
@@ -166,7 +167,8 @@ func (ts *tiles) findZeros(op *Op, m0, m1, n0, n1 int, ws *Workspace) bool {
 // depth is the number of steps of k whose rows of B, of a panel of n columns,
 // stay in the first-level cache while all rows of A meet them.
 func (z *zeros) depth(k, n int) int {
-	return roundUp(evenly(k, sparseBlock/(4*z.widest(n).cols)), 16)
+	_, cols, _ := z.pick(n)
+	return roundUp(evenly(k, sparseBlock/(4*cols)), 16)
 }
 
 // sumRowsOfA computes the rows whose elements findZeros has noted, block by block
@@ -175,19 +177,19 @@ func (z *zeros) depth(k, n int) int {
 func (ts *tiles) sumRowsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace, finite bool) bool {
 	depth := ts.zeros.depth(op.K, n1-n0)
 	for j := n0; j < n1; {
-		s := ts.zeros.widest(n1 - j)
+		s, cols, last := ts.zeros.pick(n1 - j)
 		at, counts := 0, ws.counts
 		for k := 0; k < op.K; k += depth {
-			if !finite && ts.notFinite(op, k, min(k+depth, op.K), j, j+s.cols) {
+			if !finite && ts.notFinite(op, k, min(k+depth, op.K), j, j+cols) {
 				return false
 			}
-			s.rows(&op.C[m0*op.LDC+j], 4*op.LDC, &op.A[m0*op.LDA+k], 4*op.LDA, &ws.index[at], &counts[0], m1-m0, &op.B[k*op.LDB+j], 4*op.LDB, min(k, 1))
+			s.rows(&op.C[m0*op.LDC+j], 4*op.LDC, &op.A[m0*op.LDA+k], 4*op.LDA, &ws.index[at], &counts[0], m1-m0, &op.B[k*op.LDB+j], 4*op.LDB, min(k, 1), last)
 			for _, n := range counts[:m1-m0] {
 				at += int(n)
 			}
 			counts = counts[m1-m0:]
 		}
-		j += s.cols
+		j += cols
 	}
 	ts.finish(op, m0, m1, n0, n1)
 	return true
@@ -197,22 +199,33 @@ func (ts *tiles) sumRowsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace, finite bo
 func (ts *tiles) sumColumnsOfA(op *Op, m0, m1, n0, n1 int, ws *Workspace) {
 	m := m1 - m0
 	for j := n0; j < n1; {
-		s := ts.zeros.widest(n1 - j)
+		s, cols, last := ts.zeros.pick(n1 - j)
 		for at, k := 0, 0; k < op.K; at, k = at+m, k+32 {
-			s.bits(&op.C[m0*op.LDC+j], 4*op.LDC, &op.A[k*op.LDA+m0], 4*op.LDA, &ws.bits[at], m, &op.B[k*op.LDB+j], 4*op.LDB, min(k, 1))
+			s.bits(&op.C[m0*op.LDC+j], 4*op.LDC, &op.A[k*op.LDA+m0], 4*op.LDA, &ws.bits[at], m, &op.B[k*op.LDB+j], 4*op.LDB, min(k, 1), last)
 		}
-		j += s.cols
+		j += cols
 	}
 	ts.finish(op, m0, m1, n0, n1)
 }
 
-func (z *zeros) widest(cols int) *sums {
+// pick returns the sums for the first of some columns, a multiple of 8, how many of
+// them they take, and how many their last vector has.
+func (z *zeros) pick(columns int) (s *sums, cols, last int) {
+	cols = columns
+	if z.masked {
+		const lanes = 16
+		cols = min(roundUp(evenly(columns, z.sums[0].cols), lanes), columns)
+		last = (cols-1)%lanes + 1
+	}
+	s = &z.sums[0]
 	for i := range z.sums {
-		if s := &z.sums[i]; s.cols <= cols {
-			return s
+		if w := z.sums[i].cols; z.masked && w < cols {
+			break
+		} else if s = &z.sums[i]; !z.masked && w <= cols {
+			return s, w, last
 		}
 	}
-	panic("gemm: fewer than 8 columns are left")
+	return s, cols, last
 }
 
 // finish applies the epilogue to sums.

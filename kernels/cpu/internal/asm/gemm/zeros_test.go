@@ -103,11 +103,11 @@ func TestZerosAreSeen(t *testing.T) {
 		calls := 0
 		for i := range ts.zeros.sums {
 			rows := ts.zeros.sums[i].rows
-			ts.zeros.sums[i].rows = func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, n int, b *float32, bRow int, flags int) {
+			ts.zeros.sums[i].rows = func(c *float32, cRow int, a *float32, aRow int, index, counts *uint32, n int, b *float32, bRow int, flags, last int) {
 				if calls++; calls == 1 && (*counts != 1 || *index != 17) {
 					t.Errorf("%d elements, the first at %d", *counts, *index)
 				}
-				rows(c, cRow, a, aRow, index, counts, n, b, bRow, flags)
+				rows(c, cRow, a, aRow, index, counts, n, b, bRow, flags, last)
 			}
 		}
 		p.Zeros = &Zeros{}
