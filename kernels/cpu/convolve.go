@@ -13,7 +13,7 @@ import (
 const (
 	winogradChannels       = 32
 	winogradProduct        = 2048
-	winogradFilterChannels = 64 // for the filter's gradient
+	winogradFilterChannels = 32 // for the filter's gradient
 )
 
 // imageConv brings a convolution over one or two spatial axes to the geometry
