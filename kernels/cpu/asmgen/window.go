@@ -277,9 +277,14 @@ func (g *gen) maxPool() {
 }
 
 // maxPoolGrad emits the gradient of the largest: to the first tap of a window
-// that equals it.
-func (g *gen) maxPoolGrad() {
-	g.Function("maxPoolGrad" + g.name)
+// that equals it. apart says that no windows overlap: what was there is not added
+// to but written over.
+func (g *gen) maxPoolGrad(apart bool) {
+	name := "maxPoolGrad"
+	if apart {
+		name = "maxPoolGradApart"
+	}
+	g.Function(name + g.name)
 	g.Pragma("noescape")
 	g.signature("func(w *window)", "window")
 	w := g.Load(g.Param("w"), g.GP64())
@@ -307,11 +312,12 @@ func (g *gen) maxPoolGrad() {
 		g.MOVQ(operand.Mem{Base: tab}, at)
 		xv := g.loadMaybe(operand.Mem{Base: x, Index: at, Scale: 1}, mask)
 		d := operand.Mem{Base: dx, Index: at, Scale: 1}
-		old := g.loadMaybe(d, mask)
 		// What is given away is gone for the taps that follow.
 		given := g.keep(cmpEQ, xv, top, dy)
-		g.VADDPS(given, old, old)
-		g.storeMaybe(old, d, mask)
+		if !apart {
+			g.VADDPS(g.loadMaybe(d, mask), given, given)
+		}
+		g.storeMaybe(given, d, mask)
 		g.VMOVAPS(g.keep(cmpNEQ, xv, top, dy), dy)
 		g.ADDQ(operand.Imm(16), tab)
 		g.DECQ(taps)
@@ -332,7 +338,8 @@ func convFile(g *gen) {
 		}
 	}
 	g.maxPool()
-	g.maxPoolGrad()
+	g.maxPoolGrad(false)
+	g.maxPoolGrad(true)
 	g.winogradInput()
 	g.winogradOutput()
 	g.winogradFilter()

@@ -62,6 +62,9 @@ func maxPoolAVX2(w *window)
 func maxPoolGradAVX2(w *window)
 
 //go:noescape
+func maxPoolGradApartAVX2(w *window)
+
+//go:noescape
 func winogradInputAVX2(t *winoTile)
 
 //go:noescape

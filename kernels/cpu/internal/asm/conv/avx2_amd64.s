@@ -2469,9 +2469,9 @@ channels153:
 tap156:
 	MOVQ    (DI), R9
 	VMOVUPS (BX)(R9*1), Y2
-	VMOVUPS (SI)(R9*1), Y3
-	VCMPPS  $0x00, Y1, Y2, Y4
-	VPAND   Y0, Y4, Y4
+	VCMPPS  $0x00, Y1, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVUPS (SI)(R9*1), Y4
 	VADDPS  Y4, Y3, Y3
 	VMOVUPS Y3, (SI)(R9*1)
 	VCMPPS  $0x04, Y1, Y2, Y2
@@ -2508,9 +2508,9 @@ tail154:
 tap157:
 	MOVQ       (BX), DI
 	VMASKMOVPS (DX)(DI*1), Y0, Y3
-	VMASKMOVPS (CX)(DI*1), Y0, Y4
-	VCMPPS     $0x00, Y2, Y3, Y5
-	VPAND      Y1, Y5, Y5
+	VCMPPS     $0x00, Y2, Y3, Y4
+	VPAND      Y1, Y4, Y4
+	VMASKMOVPS (CX)(DI*1), Y0, Y5
 	VADDPS     Y5, Y4, Y4
 	VMASKMOVPS Y4, Y0, (CX)(DI*1)
 	VCMPPS     $0x04, Y2, Y3, Y3
@@ -2532,6 +2532,94 @@ end155:
 	VZEROUPPER
 	RET
 
+// func maxPoolGradApartAVX2(w *window)
+// Requires: AVX, AVX2
+TEXT ·maxPoolGradApartAVX2(SB), $0-8
+	MOVQ w+0(FP), AX
+
+pixel158:
+	XORQ CX, CX
+	MOVQ 144(AX), DX
+
+channels159:
+	CMPQ    DX, $0x08
+	JLT     tail160
+	MOVQ    168(AX), BX
+	ADDQ    CX, BX
+	MOVQ    48(AX), SI
+	VMOVUPS (SI)(BX*1), Y0
+	ADDQ    24(AX), BX
+	VMOVUPS (BX), Y1
+	MOVQ    160(AX), BX
+	ADDQ    CX, BX
+	MOVQ    BX, SI
+	ADDQ    (AX), BX
+	ADDQ    72(AX), SI
+	MOVQ    96(AX), DI
+	MOVQ    120(AX), R8
+
+tap162:
+	MOVQ    (DI), R9
+	VMOVUPS (BX)(R9*1), Y2
+	VCMPPS  $0x00, Y1, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVUPS Y3, (SI)(R9*1)
+	VCMPPS  $0x04, Y1, Y2, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVAPS Y2, Y0
+	ADDQ    $0x10, DI
+	DECQ    R8
+	JNZ     tap162
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, DX
+	JMP     channels159
+
+tail160:
+	TESTQ      DX, DX
+	JZ         end161
+	LEAQ       masks8AVX2<>+0(SB), BX
+	MOVQ       $0x00000008, SI
+	SUBQ       DX, SI
+	VMOVDQU    (BX)(SI*4), Y0
+	MOVQ       168(AX), DX
+	ADDQ       CX, DX
+	MOVQ       48(AX), BX
+	VMASKMOVPS (BX)(DX*1), Y0, Y1
+	ADDQ       24(AX), DX
+	VMASKMOVPS (DX), Y0, Y2
+	MOVQ       160(AX), DX
+	ADDQ       CX, DX
+	MOVQ       DX, CX
+	ADDQ       (AX), DX
+	ADDQ       72(AX), CX
+	MOVQ       96(AX), BX
+	MOVQ       120(AX), SI
+
+tap163:
+	MOVQ       (BX), DI
+	VMASKMOVPS (DX)(DI*1), Y0, Y3
+	VCMPPS     $0x00, Y2, Y3, Y4
+	VPAND      Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (CX)(DI*1)
+	VCMPPS     $0x04, Y2, Y3, Y3
+	VPAND      Y1, Y3, Y3
+	VMOVAPS    Y3, Y1
+	ADDQ       $0x10, BX
+	DECQ       SI
+	JNZ        tap163
+
+end161:
+	MOVQ   128(AX), CX
+	IMUL3Q $0x01, CX, CX
+	ADDQ   CX, 160(AX)
+	MOVQ   136(AX), CX
+	IMUL3Q $0x01, CX, CX
+	ADDQ   CX, 168(AX)
+	DECQ   152(AX)
+	JNZ    pixel158
+	VZEROUPPER
+	RET
+
 // func winogradInputAVX2(t *winoTile)
 // Requires: AVX
 TEXT ·winogradInputAVX2(SB), $0-8
@@ -2539,9 +2627,9 @@ TEXT ·winogradInputAVX2(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors158:
+vectors164:
 	CMPQ    CX, $0x08
-	JLT     tail159
+	JLT     tail165
 	MOVQ    (AX), BX
 	ADDQ    64(AX), BX
 	ADDQ    DX, BX
@@ -2659,11 +2747,11 @@ vectors158:
 	VMOVUPS Y0, (R9)(R12*1)
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JMP     vectors158
+	JMP     vectors164
 
-tail159:
+tail165:
 	TESTQ      CX, CX
-	JZ         end160
+	JZ         end166
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       CX, SI
@@ -2784,7 +2872,7 @@ tail159:
 	VSUBPS     Y4, Y2, Y1
 	VMASKMOVPS Y1, Y0, (R8)(R10*1)
 
-end160:
+end166:
 	VZEROUPPER
 	RET
 
@@ -2795,9 +2883,9 @@ TEXT ·winogradOutputAVX2(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors161:
+vectors167:
 	CMPQ    CX, $0x08
-	JLT     tail162
+	JLT     tail168
 	MOVQ    88(AX), BX
 	ADDQ    DX, BX
 	MOVQ    192(AX), SI
@@ -2849,23 +2937,23 @@ vectors161:
 	VSUBPS  Y3, Y5, Y5
 	MOVQ    168(AX), BX
 	TESTQ   BX, BX
-	JZ      nobias164
+	JZ      nobias170
 	VMOVUPS (BX)(DX*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
 	VADDPS  Y2, Y4, Y4
 	VADDPS  Y2, Y5, Y5
 
-nobias164:
+nobias170:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu165
+	JZ     norelu171
 	VXORPS Y2, Y2, Y2
 	VMAXPS Y0, Y2, Y0
 	VMAXPS Y1, Y2, Y1
 	VMAXPS Y4, Y2, Y4
 	VMAXPS Y5, Y2, Y5
 
-norelu165:
+norelu171:
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS Y0, (BX)(DX*1)
@@ -2880,11 +2968,11 @@ norelu165:
 	VMOVUPS Y5, (BX)(DX*1)
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JMP     vectors161
+	JMP     vectors167
 
-tail162:
+tail168:
 	TESTQ      CX, CX
-	JZ         end163
+	JZ         end169
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       CX, SI
@@ -2940,23 +3028,23 @@ tail162:
 	VSUBPS     Y4, Y6, Y6
 	MOVQ       168(AX), CX
 	TESTQ      CX, CX
-	JZ         nobias166
+	JZ         nobias172
 	VMASKMOVPS (CX)(DX*1), Y0, Y3
 	VADDPS     Y3, Y1, Y1
 	VADDPS     Y3, Y2, Y2
 	VADDPS     Y3, Y5, Y5
 	VADDPS     Y3, Y6, Y6
 
-nobias166:
+nobias172:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu167
+	JZ     norelu173
 	VXORPS Y3, Y3, Y3
 	VMAXPS Y1, Y3, Y1
 	VMAXPS Y2, Y3, Y2
 	VMAXPS Y5, Y3, Y5
 	VMAXPS Y6, Y3, Y6
 
-norelu167:
+norelu173:
 	MOVQ       136(AX), CX
 	ADDQ       112(AX), CX
 	VMASKMOVPS Y1, Y0, (CX)(DX*1)
@@ -2970,7 +3058,7 @@ norelu167:
 	ADDQ       112(AX), CX
 	VMASKMOVPS Y6, Y0, (CX)(DX*1)
 
-end163:
+end169:
 	VZEROUPPER
 	RET
 
@@ -2984,9 +3072,9 @@ TEXT ·winogradFilterAVX2(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors168:
+vectors174:
 	CMPQ    SI, $0x08
-	JLT     tail169
+	JLT     tail175
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	VMOVUPS (R8), Y0
@@ -3072,11 +3160,11 @@ vectors168:
 	VMOVUPS Y8, (R8)(R9*1)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JMP     vectors168
+	JMP     vectors174
 
-tail169:
+tail175:
 	TESTQ      SI, SI
-	JZ         end170
+	JZ         end176
 	LEAQ       masks8AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       SI, R9
@@ -3163,7 +3251,7 @@ tail169:
 	VMASKMOVPS Y1, Y0, (AX)(DX*2)
 	VMASKMOVPS Y9, Y0, (AX)(CX*1)
 
-end170:
+end176:
 	VZEROUPPER
 	RET
 
@@ -3185,9 +3273,9 @@ TEXT ·winogradGradAVX2(SB), $0-8
 	VXORPS Y0, Y0, Y0
 	XORQ   DX, DX
 
-vectors171:
+vectors177:
 	CMPQ    CX, $0x08
-	JLT     tail172
+	JLT     tail178
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS (BX)(DX*1), Y1
@@ -3243,11 +3331,11 @@ vectors171:
 	VMOVUPS Y1, (BX)(DI*1)
 	ADDQ    $0x20, DX
 	SUBQ    $0x08, CX
-	JMP     vectors171
+	JMP     vectors177
 
-tail172:
+tail178:
 	TESTQ      CX, CX
-	JZ         end173
+	JZ         end179
 	LEAQ       masks8AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       CX, SI
@@ -3306,7 +3394,7 @@ tail172:
 	VSUBPS     Y3, Y0, Y0
 	VMASKMOVPS Y0, Y1, (CX)(DX*1)
 
-end173:
+end179:
 	VZEROUPPER
 	RET
 
@@ -3320,9 +3408,9 @@ TEXT ·winogradFilterGradAVX2(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors174:
+vectors180:
 	CMPQ    SI, $0x08
-	JLT     tail175
+	JLT     tail181
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	LEAQ    (BX)(BX*2), R9
@@ -3425,11 +3513,11 @@ vectors174:
 	VMOVUPS Y0, (R8)
 	ADDQ    $0x20, DI
 	SUBQ    $0x08, SI
-	JMP     vectors174
+	JMP     vectors180
 
-tail175:
+tail181:
 	TESTQ      SI, SI
-	JZ         end176
+	JZ         end182
 	LEAQ       masks8AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       SI, R9
@@ -3534,6 +3622,6 @@ tail175:
 	ADDQ       DX, CX
 	VMASKMOVPS Y1, Y0, (CX)
 
-end176:
+end182:
 	VZEROUPPER
 	RET

@@ -62,6 +62,9 @@ func maxPoolAVX512(w *window)
 func maxPoolGradAVX512(w *window)
 
 //go:noescape
+func maxPoolGradApartAVX512(w *window)
+
+//go:noescape
 func winogradInputAVX512(t *winoTile)
 
 //go:noescape

@@ -2435,9 +2435,9 @@ channels153:
 tap156:
 	MOVQ      (DI), R9
 	VMOVUPS   (BX)(R9*1), Z2
-	VMOVUPS   (SI)(R9*1), Z3
 	VCMPPS    $0x00, Z1, Z2, K1
-	VMOVAPS.Z Z0, K1, Z4
+	VMOVAPS.Z Z0, K1, Z3
+	VMOVUPS   (SI)(R9*1), Z4
 	VADDPS    Z4, Z3, Z3
 	VMOVUPS   Z3, (SI)(R9*1)
 	VCMPPS    $0x04, Z1, Z2, K1
@@ -2473,9 +2473,9 @@ tail154:
 tap157:
 	MOVQ      (BX), DI
 	VMOVUPS.Z (DX)(DI*1), K1, Z2
-	VMOVUPS.Z (CX)(DI*1), K1, Z3
 	VCMPPS    $0x00, Z1, Z2, K2
-	VMOVAPS.Z Z0, K2, Z4
+	VMOVAPS.Z Z0, K2, Z3
+	VMOVUPS.Z (CX)(DI*1), K1, Z4
 	VADDPS    Z4, Z3, Z3
 	VMOVUPS   Z3, K1, (CX)(DI*1)
 	VCMPPS    $0x04, Z1, Z2, K2
@@ -2497,6 +2497,93 @@ end155:
 	VZEROUPPER
 	RET
 
+// func maxPoolGradApartAVX512(w *window)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxPoolGradApartAVX512(SB), $0-8
+	MOVQ w+0(FP), AX
+
+pixel158:
+	XORQ CX, CX
+	MOVQ 144(AX), DX
+
+channels159:
+	CMPQ    DX, $0x10
+	JLT     tail160
+	MOVQ    168(AX), BX
+	ADDQ    CX, BX
+	MOVQ    48(AX), SI
+	VMOVUPS (SI)(BX*1), Z0
+	ADDQ    24(AX), BX
+	VMOVUPS (BX), Z1
+	MOVQ    160(AX), BX
+	ADDQ    CX, BX
+	MOVQ    BX, SI
+	ADDQ    (AX), BX
+	ADDQ    72(AX), SI
+	MOVQ    96(AX), DI
+	MOVQ    120(AX), R8
+
+tap162:
+	MOVQ      (DI), R9
+	VMOVUPS   (BX)(R9*1), Z2
+	VCMPPS    $0x00, Z1, Z2, K1
+	VMOVAPS.Z Z0, K1, Z3
+	VMOVUPS   Z3, (SI)(R9*1)
+	VCMPPS    $0x04, Z1, Z2, K1
+	VMOVAPS.Z Z0, K1, Z0
+	VMOVAPS   Z0, Z0
+	ADDQ      $0x10, DI
+	DECQ      R8
+	JNZ       tap162
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, DX
+	JMP       channels159
+
+tail160:
+	TESTQ     DX, DX
+	JZ        end161
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	MOVQ      168(AX), DX
+	ADDQ      CX, DX
+	MOVQ      48(AX), BX
+	VMOVUPS.Z (BX)(DX*1), K1, Z0
+	ADDQ      24(AX), DX
+	VMOVUPS.Z (DX), K1, Z1
+	MOVQ      160(AX), DX
+	ADDQ      CX, DX
+	MOVQ      DX, CX
+	ADDQ      (AX), DX
+	ADDQ      72(AX), CX
+	MOVQ      96(AX), BX
+	MOVQ      120(AX), SI
+
+tap163:
+	MOVQ      (BX), DI
+	VMOVUPS.Z (DX)(DI*1), K1, Z2
+	VCMPPS    $0x00, Z1, Z2, K2
+	VMOVAPS.Z Z0, K2, Z3
+	VMOVUPS   Z3, K1, (CX)(DI*1)
+	VCMPPS    $0x04, Z1, Z2, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVAPS   Z0, Z0
+	ADDQ      $0x10, BX
+	DECQ      SI
+	JNZ       tap163
+
+end161:
+	MOVQ   128(AX), CX
+	IMUL3Q $0x01, CX, CX
+	ADDQ   CX, 160(AX)
+	MOVQ   136(AX), CX
+	IMUL3Q $0x01, CX, CX
+	ADDQ   CX, 168(AX)
+	DECQ   152(AX)
+	JNZ    pixel158
+	VZEROUPPER
+	RET
+
 // func winogradInputAVX512(t *winoTile)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·winogradInputAVX512(SB), $0-8
@@ -2504,9 +2591,9 @@ TEXT ·winogradInputAVX512(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors158:
+vectors164:
 	CMPQ    CX, $0x10
-	JLT     tail159
+	JLT     tail165
 	MOVQ    (AX), BX
 	ADDQ    64(AX), BX
 	ADDQ    DX, BX
@@ -2624,11 +2711,11 @@ vectors158:
 	VMOVUPS Z0, (R9)(R12*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JMP     vectors158
+	JMP     vectors164
 
-tail159:
+tail165:
 	TESTQ     CX, CX
-	JZ        end160
+	JZ        end166
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -2748,7 +2835,7 @@ tail159:
 	VSUBPS    Z3, Z1, Z0
 	VMOVUPS   Z0, K1, (R8)(R10*1)
 
-end160:
+end166:
 	VZEROUPPER
 	RET
 
@@ -2759,9 +2846,9 @@ TEXT ·winogradOutputAVX512(SB), $0-8
 	MOVQ 200(AX), CX
 	XORQ DX, DX
 
-vectors161:
+vectors167:
 	CMPQ    CX, $0x10
-	JLT     tail162
+	JLT     tail168
 	MOVQ    88(AX), BX
 	ADDQ    DX, BX
 	MOVQ    192(AX), SI
@@ -2813,23 +2900,23 @@ vectors161:
 	VSUBPS  Z3, Z7, Z7
 	MOVQ    168(AX), BX
 	TESTQ   BX, BX
-	JZ      nobias164
+	JZ      nobias170
 	VMOVUPS (BX)(DX*1), Z2
 	VADDPS  Z2, Z0, Z0
 	VADDPS  Z2, Z1, Z1
 	VADDPS  Z2, Z6, Z6
 	VADDPS  Z2, Z7, Z7
 
-nobias164:
+nobias170:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu165
+	JZ     norelu171
 	VPXORD Z4, Z4, Z4
 	VMAXPS Z0, Z4, Z0
 	VMAXPS Z1, Z4, Z1
 	VMAXPS Z6, Z4, Z6
 	VMAXPS Z7, Z4, Z7
 
-norelu165:
+norelu171:
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS Z0, (BX)(DX*1)
@@ -2844,11 +2931,11 @@ norelu165:
 	VMOVUPS Z7, (BX)(DX*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JMP     vectors161
+	JMP     vectors167
 
-tail162:
+tail168:
 	TESTQ     CX, CX
-	JZ        end163
+	JZ        end169
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -2903,23 +2990,23 @@ tail162:
 	VSUBPS    Z3, Z6, Z6
 	MOVQ      168(AX), CX
 	TESTQ     CX, CX
-	JZ        nobias166
+	JZ        nobias172
 	VMOVUPS.Z (CX)(DX*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z2, Z1, Z1
 	VADDPS    Z2, Z4, Z4
 	VADDPS    Z2, Z6, Z6
 
-nobias166:
+nobias172:
 	TESTQ  $0x00000002, 208(AX)
-	JZ     norelu167
+	JZ     norelu173
 	VPXORD Z5, Z5, Z5
 	VMAXPS Z0, Z5, Z0
 	VMAXPS Z1, Z5, Z1
 	VMAXPS Z4, Z5, Z4
 	VMAXPS Z6, Z5, Z6
 
-norelu167:
+norelu173:
 	MOVQ    136(AX), CX
 	ADDQ    112(AX), CX
 	VMOVUPS Z0, K1, (CX)(DX*1)
@@ -2933,7 +3020,7 @@ norelu167:
 	ADDQ    112(AX), CX
 	VMOVUPS Z6, K1, (CX)(DX*1)
 
-end163:
+end169:
 	VZEROUPPER
 	RET
 
@@ -2947,9 +3034,9 @@ TEXT ·winogradFilterAVX512(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors168:
+vectors174:
 	CMPQ    SI, $0x10
-	JLT     tail169
+	JLT     tail175
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	VMOVUPS (R8), Z0
@@ -3035,11 +3122,11 @@ vectors168:
 	VMOVUPS Z8, (R8)(R9*1)
 	ADDQ    $0x40, DI
 	SUBQ    $0x10, SI
-	JMP     vectors168
+	JMP     vectors174
 
-tail169:
+tail175:
 	TESTQ     SI, SI
-	JZ        end170
+	JZ        end176
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3125,7 +3212,7 @@ tail169:
 	VMOVUPS   Z0, K1, (AX)(DX*2)
 	VMOVUPS   Z8, K1, (AX)(CX*1)
 
-end170:
+end176:
 	VZEROUPPER
 	RET
 
@@ -3155,9 +3242,9 @@ TEXT ·winogradGradAVX512(SB), $0-8
 	VPXORD Z0, Z0, Z0
 	XORQ   DX, DX
 
-vectors171:
+vectors177:
 	CMPQ    CX, $0x10
-	JLT     tail172
+	JLT     tail178
 	MOVQ    136(AX), BX
 	ADDQ    112(AX), BX
 	VMOVUPS (BX)(DX*1), Z1
@@ -3213,11 +3300,11 @@ vectors171:
 	VMOVUPS Z1, (BX)(DI*1)
 	ADDQ    $0x40, DX
 	SUBQ    $0x10, CX
-	JMP     vectors171
+	JMP     vectors177
 
-tail172:
+tail178:
 	TESTQ     CX, CX
-	JZ        end173
+	JZ        end179
 	MOVQ      $-1, BX
 	BZHIQ     CX, BX, BX
 	KMOVW     BX, K1
@@ -3275,7 +3362,7 @@ tail172:
 	VSUBPS    Z2, Z0, Z0
 	VMOVUPS   Z0, K1, (CX)(DX*1)
 
-end173:
+end179:
 	VZEROUPPER
 	RET
 
@@ -3289,9 +3376,9 @@ TEXT ·winogradFilterGradAVX512(SB), $0-40
 	MOVQ n+32(FP), SI
 	XORQ DI, DI
 
-vectors174:
+vectors180:
 	CMPQ    SI, $0x10
-	JLT     tail175
+	JLT     tail181
 	MOVQ    CX, R8
 	ADDQ    DI, R8
 	LEAQ    (BX)(BX*2), R9
@@ -3394,11 +3481,11 @@ vectors174:
 	VMOVUPS Z0, (R8)
 	ADDQ    $0x40, DI
 	SUBQ    $0x10, SI
-	JMP     vectors174
+	JMP     vectors180
 
-tail175:
+tail181:
 	TESTQ     SI, SI
-	JZ        end176
+	JZ        end182
 	MOVQ      $-1, R8
 	BZHIQ     SI, R8, R8
 	KMOVW     R8, K1
@@ -3502,6 +3589,6 @@ tail175:
 	ADDQ      DX, CX
 	VMOVUPS   Z0, K1, (CX)
 
-end176:
+end182:
 	VZEROUPPER
 	RET

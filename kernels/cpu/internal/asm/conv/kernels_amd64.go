@@ -15,7 +15,7 @@ func windowsFor(level isa.Level) *windows {
 				2: {1: depthwiseFilter2x1AVX512, 2: depthwiseFilter2x2AVX512, 3: depthwiseFilter2x3AVX512},
 				3: {1: depthwiseFilter3x1AVX512, 2: depthwiseFilter3x2AVX512, 3: depthwiseFilter3x3AVX512},
 			},
-			maxPool: maxPoolAVX512, maxPoolGrad: maxPoolGradAVX512,
+			maxPool: maxPoolAVX512, maxPoolGrad: maxPoolGradAVX512, maxPoolGradApart: maxPoolGradApartAVX512,
 			winogradInput: winogradInputAVX512, winogradOutput: winogradOutputAVX512,
 			winogradFilter: func(dst, src []float32, n, step int) {
 				_, _ = dst[16*n-1], src[8*step+n-1]
@@ -36,7 +36,7 @@ func windowsFor(level isa.Level) *windows {
 				2: {1: depthwiseFilter2x1AVX2, 2: depthwiseFilter2x2AVX2, 3: depthwiseFilter2x3AVX2},
 				3: {1: depthwiseFilter3x1AVX2, 2: depthwiseFilter3x2AVX2, 3: depthwiseFilter3x3AVX2},
 			},
-			maxPool: maxPoolAVX2, maxPoolGrad: maxPoolGradAVX2,
+			maxPool: maxPoolAVX2, maxPoolGrad: maxPoolGradAVX2, maxPoolGradApart: maxPoolGradApartAVX2,
 			winogradInput: winogradInputAVX2, winogradOutput: winogradOutputAVX2,
 			winogradFilter: func(dst, src []float32, n, step int) {
 				_, _ = dst[16*n-1], src[8*step+n-1]

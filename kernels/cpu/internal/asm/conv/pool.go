@@ -39,26 +39,39 @@ func (k *Kernels) MaxPoolGrad(g *Geometry, x, y, dy, dx View, n0, n1, c0, c1 int
 		panic("conv: gradients of a maximum must lie in memory as their values do")
 	}
 	ws.win = window{x: x.Data[c0:], y: y.Data[c0:], w: dy.Data[c0:], d: dx.Data[c0:], channels: c1 - c0}
-	k.poolGrad(g, &dx, &dy, ws, n0, n1, c0, c1, k.windows.maxPoolGrad)
+	k.poolGrad(g, &dx, &dy, ws, n0, n1, c0, c1)
+}
+
+// apart reports whether each window begins where the one before it ends.
+func (g *Geometry) apart() bool {
+	return g.StrideH == g.R && g.StrideW == g.S && g.DilationH == 1 && g.DilationW == 1 && g.PadTop == 0 && g.PadLeft == 0
 }
 
 func sameLayout(a, b *View) bool {
 	return a.Image == b.Image && a.Row == b.Row && a.Pixel == b.Pixel
 }
 
-func (k *Kernels) poolGrad(g *Geometry, dx, dy *View, ws *Workspace, n0, n1, c0, c1 int, f func(*window)) {
+func (k *Kernels) poolGrad(g *Geometry, dx, dy *View, ws *Workspace, n0, n1, c0, c1 int) {
 	if c0 >= c1 {
 		return
+	}
+	// Of windows that do not overlap only the pixels that are in none are cleared.
+	f, downTo, rightTo := k.windows.maxPoolGrad, 0, 0
+	if g.apart() {
+		f, downTo, rightTo = k.windows.maxPoolGradApart, g.OutH()*g.R, g.OutW()*g.S
 	}
 	all := ws.win
 	for n := n0; n < n1; n++ {
 		for h := range g.H {
-			row := dx.Data[n*dx.Image+h*dx.Row:]
+			row, from := dx.Data[n*dx.Image+h*dx.Row:], 0
+			if h < downTo {
+				from = min(rightTo, g.W)
+			}
 			if dx.Pixel == g.C && c1-c0 == g.C {
-				clear(row[:g.W*g.C])
+				clear(row[from*g.C : g.W*g.C])
 				continue
 			}
-			for w := range g.W {
+			for w := from; w < g.W; w++ {
 				clear(row[w*dx.Pixel+c0:][:c1-c0])
 			}
 		}

@@ -39,9 +39,11 @@ type windows struct {
 	depthwiseFilter [4][4]func(*taps)
 	maxPool         func(*window)
 	maxPoolGrad     func(*window) // w: gradient of y; d: gradient of x
-	winogradInput   func(*winoTile)
-	winogradOutput  func(*winoTile)
-	winogradFilter  func(dst, src []float32, n, step int) // 9 positions, step apart, to 16, n apart
+	// maxPoolGradApart writes over d, for windows that do not overlap.
+	maxPoolGradApart func(*window)
+	winogradInput    func(*winoTile)
+	winogradOutput   func(*winoTile)
+	winogradFilter   func(dst, src []float32, n, step int) // 9 positions, step apart, to 16, n apart
 
 	winogradGrad       func(*winoTile)                                   // y to m
 	winogradFilterGrad func(dst, src []float32, n, dstStep, srcStep int) // 16 elements to 9 positions
@@ -65,6 +67,16 @@ func portableWindows() *windows {
 				if at := x + w.tab[2*i]/4 + c; w.x[at] == w.y[y+c] {
 					w.d[at] += w.w[y+c]
 					return
+				}
+			}
+		}),
+		maxPoolGradApart: eachChannel(func(w *window, x, y, c int) {
+			given := false
+			for i := range w.taps {
+				at := x + w.tab[2*i]/4 + c
+				w.d[at] = 0
+				if !given && w.x[at] == w.y[y+c] {
+					w.d[at], given = w.w[y+c], true
 				}
 			}
 		}),

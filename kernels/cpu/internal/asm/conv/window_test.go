@@ -98,6 +98,10 @@ func TestPooling(t *testing.T) {
 			g := randomGeometry(rng)
 			g.C, g.Groups = 1+rng.IntN(40), 1
 			g.K = g.C
+			if rng.IntN(3) == 0 { // windows side by side
+				g.R, g.S = 1+rng.IntN(min(3, g.H)), 1+rng.IntN(min(3, g.W))
+				g.StrideH, g.StrideW, g.DilationH, g.DilationW, g.PadTop, g.PadLeft = g.R, g.S, 1, 1, 0, 0
+			}
 			checkPooling(t, k, g, rng, &ws)
 			if t.Failed() {
 				t.Fatalf("%+v", g)
