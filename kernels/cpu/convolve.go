@@ -354,7 +354,7 @@ func convolveFilterGrad(c *nodeContext, g conv.Geometry) {
 	}
 	c.add(func(x *execution, tid, threads int) {
 		i0, i1, k0, k1 := 0, rows, 0, kg
-		if kg >= 4*unit*threads {
+		if kg >= 4*unit*threads && kg >= rows { // each thread reads all of the narrower side
 			k0, k1 = span(kg, unit, tid, threads)
 		} else {
 			i0, i1 = span(rows, 1, tid, threads)
