@@ -66,6 +66,10 @@ func buildDot(c *nodeContext, _ int) error {
 			c.inDepths(m, n, k)
 			return nil
 		}
+		if _, epilogue := c.n.Attrs.(*dotAttrs); c.rows > 0 && nt && !epilogue && m <= n && 4*m*n <= turnedBytes {
+			c.turned(m, n, k)
+			return nil
+		}
 		if c.rows > 0 {
 			kept := false
 			zeros := c.zeros()
@@ -205,6 +209,26 @@ func (c *nodeContext) transposed(m, k int) {
 		*o = op
 		o.A, o.B, o.C = at[float32](x, right), at[float32](x, left), at[float32](x, dst)
 		g.Run(o, 0, 1, lo, hi, &x.threads[tid].gemm)
+	})
+}
+
+// turnedBytes bounds the result of a product that is computed the other way around.
+const turnedBytes = 128 << 10
+
+// turned computes rows of a product with a transposed right operand, such as a
+// gradient with the weights, as columns of the transposed product: what has to be
+// packed then is the few rows of the batch instead of the weights.
+func (c *nodeContext) turned(m, n, k int) {
+	left, right, dst := c.in[0], c.in[1], c.out[0]
+	g, transpose := c.l.b.gemm, c.l.b.vec.Transpose
+	c.l.prog.regs = max(c.l.prog.regs, (4*m*n+block*8-1)/(block*8))
+	c.addParts(c.share(m, 1), func(x *execution, tid, lo, hi int) {
+		t := f32s(x.registers(tid), n*(hi-lo))
+		o := &x.threads[tid].product
+		*o = gemm.Op{Layout: gemm.NT, M: n, N: hi - lo, K: k, LDA: k, LDB: k, LDC: hi - lo}
+		o.A, o.B, o.C = at[float32](x, right), at[float32](x, left)[lo*k:hi*k], t
+		g.Run(o, 0, n, 0, hi-lo, &x.threads[tid].gemm)
+		transpose(at[float32](x, dst)[lo*n:hi*n], n, t, hi-lo, n, hi-lo)
 	})
 }
 
