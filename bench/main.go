@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -189,14 +190,23 @@ func (b *bench) compare(ctx context.Context, work, dir string) error {
 func (b *bench) ours(ctx context.Context, work, out string) (best, last float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	data := "mnist=" + b.mnist
+	spec, data := works[work].spec, "mnist="+b.mnist
+	if networks[work].body == "" {
+		epochs := b.epochs
+		if works[work].rows {
+			epochs = 3 // whatever the peers are told
+		}
+		if spec, err = asPeers(spec, filepath.Dir(out), epochs); err != nil {
+			return 0, 0, err
+		}
+	}
 	if works[work].rows {
 		if err := b.randomRows(filepath.Dir(out)); err != nil {
 			return 0, 0, err
 		}
 		data = "rows=" + b.rows
 	}
-	arguments := []string{"train", works[work].spec, "--json", "--out", out}
+	arguments := []string{"train", spec, "--json", "--out", out}
 	if networks[work].body == "" {
 		arguments = append(arguments, "--var", data)
 	}
@@ -226,6 +236,32 @@ func (b *bench) ours(ctx context.Context, work, out string) (best, last float64,
 		return 0, 0, fmt.Errorf("hone train %s told of no epoch", works[work].spec)
 	}
 	return best, last, nil
+}
+
+var (
+	epochsOf = regexp.MustCompile(`(?m)^\s*epochs\s*=.*$`)
+	trainOf  = regexp.MustCompile(`(?m)^train \{$`)
+)
+
+// asPeers writes a copy of a spec, a file or the one in a folder, that trains as
+// the peers do: for as many epochs, and with no checkpoint before the last.
+func asPeers(spec, dir string, epochs int) (string, error) {
+	if info, err := os.Stat(spec); err != nil {
+		return "", err
+	} else if info.IsDir() {
+		spec = filepath.Join(spec, filepath.Base(spec)+".hone.hcl")
+	}
+	text, err := os.ReadFile(spec)
+	if err != nil {
+		return "", err
+	}
+	if !epochsOf.Match(text) || !trainOf.Match(text) {
+		return "", fmt.Errorf("%s has no epochs in a block train", spec)
+	}
+	text = epochsOf.ReplaceAll(text, fmt.Appendf(nil, "  epochs = %d", epochs))
+	text = trainOf.ReplaceAll(text, []byte("train {\n  checkpoint {\n    every = 1000\n  }"))
+	path := filepath.Join(dir, filepath.Base(spec))
+	return path, os.WriteFile(path, text, 0o644)
 }
 
 // peer runs a peer's script and returns its examples a second.
