@@ -22,14 +22,6 @@ func inout(name string) stream { return stream{name: name, read: true, write: tr
 // returns the vectors of those that are written, in order. unroll vectors are
 // done in an iteration while there are so many.
 func (g *gen) mapLoop(name string, streams []stream, scalars string, unroll int, body func(in, s []vec) []vec) {
-	g.mapLoops(name, streams, scalars, unroll, 1, func(in [][]vec, s []vec) [][]vec { return [][]vec{body(in[0], s)} })
-}
-
-// mapLoops is mapLoop for a body that gets several vectors at once, as many as
-// together says, and can so do each of its operations for all of them before the
-// next: long bodies otherwise fill the processor's schedulers with operations
-// that wait for one another.
-func (g *gen) mapLoops(name string, streams []stream, scalars string, unroll, together int, body func(in [][]vec, s []vec) [][]vec) {
 	g.Function(name + g.name)
 	g.Pragma("noescape")
 	var names []string
@@ -58,26 +50,19 @@ func (g *gen) mapLoops(name string, streams []stream, scalars string, unroll, to
 		s[i] = g.broadcast(addr.Addr)
 	}
 
-	apply := func(first, count int, load func(operand.Mem) vec, store func(vec, operand.Mem)) {
-		at := func(i, u int) operand.Mem { return operand.Mem{Base: ptr[i], Disp: (first + u) * g.bytes()} }
-		args := make([][]vec, count)
+	apply := func(u int, load func(operand.Mem) vec, store func(vec, operand.Mem)) {
+		var args []vec
 		for i, st := range streams {
-			for u := range args {
-				if st.read {
-					args[u] = append(args[u], load(at(i, u)))
-				}
+			if st.read {
+				args = append(args, load(operand.Mem{Base: ptr[i], Disp: u * g.bytes()}))
 			}
 		}
 		results := body(args, s)
-		written := 0
 		for i, st := range streams {
-			if !st.write {
-				continue
+			if st.write {
+				store(results[0], operand.Mem{Base: ptr[i], Disp: u * g.bytes()})
+				results = results[1:]
 			}
-			for u := range results {
-				store(results[u][written], at(i, u))
-			}
-			written++
 		}
 	}
 	plainLoad := func(m operand.Mem) vec { return g.load(m) }
@@ -92,8 +77,8 @@ func (g *gen) mapLoops(name string, streams []stream, scalars string, unroll, to
 		g.SUBQ(operand.Imm(uint64(step*g.lanes)), n)
 		g.JLT(operand.LabelRef(done))
 		g.Label(loop)
-		for u := 0; u < step; u += min(step, together) {
-			apply(u, min(step, together), plainLoad, plainStore)
+		for u := range step {
+			apply(u, plainLoad, plainStore)
 		}
 		for _, p := range ptr {
 			g.ADDQ(operand.U32(step*g.bytes()), p)
@@ -107,7 +92,7 @@ func (g *gen) mapLoops(name string, streams []stream, scalars string, unroll, to
 	g.TESTQ(n, n)
 	g.JZ(operand.LabelRef(end))
 	m := g.mask(n)
-	apply(0, 1, func(a operand.Mem) vec { return g.loadMasked(a, m) }, func(v vec, a operand.Mem) { g.storeMasked(v, a, m) })
+	apply(0, func(a operand.Mem) vec { return g.loadMasked(a, m) }, func(v vec, a operand.Mem) { g.storeMasked(v, a, m) })
 	g.Label(end)
 	g.VZEROUPPER()
 	g.RET()
