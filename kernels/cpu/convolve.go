@@ -128,12 +128,8 @@ func (c *nodeContext) overRows(rows, least, channels, unit int, compute func(x *
 const chunksOfThread = 8
 
 // leastPixels is the number of pixels from which it does not matter that each
-// chunk reads the whole filter, and mostTiles that of Winograd's tiles, as many as
-// are computed together.
-const (
-	leastPixels = 196
-	mostTiles   = 98
-)
+// chunk reads the whole filter.
+const leastPixels = 196
 
 // atLeast is the number of rows of width that have n pixels or more, atMost that
 // of rows of tiles, one at least, that have no more than n.
@@ -246,7 +242,7 @@ func convolveForward(c *nodeContext, g conv.Geometry) {
 			if lo, hi := span(g.K, unit, tid, threads); lo < hi {
 				k.WinogradPack(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
-		}, c.overRows(g.N*((oh+1)/2), atMost(mostTiles, (ow+1)/2), g.K, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
+		}, c.overRows(g.N*((oh+1)/2), atMost(conv.MostTiles, (ow+1)/2), g.K, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
 			k.WinogradForward(&g, image(x), filter(x), out(x), epilogue(x), r0, r1, c0, c1, &x.threads[tid].conv)
 		}))
 	default:
@@ -299,7 +295,7 @@ func convolveInputGrad(c *nodeContext, g conv.Geometry) {
 			if lo, hi := span(g.C, unit, tid, threads); lo < hi {
 				k.WinogradPackData(filter(x), at[float32](x, w), &g, lo, hi, &x.threads[tid].conv)
 			}
-		}, c.overRows(g.N*((g.H+1)/2), atMost(mostTiles, (g.W+1)/2), g.C, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
+		}, c.overRows(g.N*((g.H+1)/2), atMost(conv.MostTiles, (g.W+1)/2), g.C, unit, func(x *execution, tid, r0, r1, c0, c1 int) {
 			k.WinogradData(&g, image(x), filter(x), out(x), r0, r1, c0, c1, &x.threads[tid].conv)
 		}))
 	default:

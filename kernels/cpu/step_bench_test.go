@@ -56,9 +56,9 @@ func readSteps(t testing.TB) []step {
 	return out
 }
 
-// session compiles a step and fills its parameters, examples at random, a fifth
-// of the pixels of images not zero as in those of digits, small weights, slots of zero, and orders and
-// indices as they are. The function that it returns goes back to the first batch.
+// session compiles a step and fills its parameters: examples at random, a fifth of
+// the pixels of images not zero as in those of digits, small weights, slots of
+// zero, and orders and indices as they are. The function that it returns goes back to the first batch.
 func (s *step) session(t testing.TB, b *Backend, profile bool) (kernels.Session, *kernels.Bindings, kernels.Pool, func()) {
 	exec, err := b.Compile(context.Background(), s.module, s.entry, kernels.Options{
 		Symbols: map[string]int64{"batch": s.batch}, Donate: s.donate, Profile: profile,

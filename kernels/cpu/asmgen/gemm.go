@@ -42,9 +42,8 @@ const (
 
 // gemmTile emits the microkernel of mr rows and nv vectors of columns. Row i
 // of A is read at a + i*aRow + k*aK, which serves row-major, transposed and
-// packed A alike. masked says that the last vector has only the lanes of the
-// mask. Every element of C is one chain of fused multiply-adds in the order
-// of k. A packing tile also writes the rows of B that it reads, for the tiles
+// packed A alike. Every element of C is one chain of fused multiply-adds in the
+// order of k. The last vector of a masked tile has only the lanes of the mask. A packing tile also writes the rows of B that it reads, for the tiles
 // below; it has one tap. One that looks ahead asks early for what it will read of
 // operands that are both packed and need not be in the first-level cache.
 func (g *gen) gemmTile(mr, nv int, kind tileKind) {

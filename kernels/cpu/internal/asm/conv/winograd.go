@@ -113,13 +113,13 @@ func (k *Kernels) winograd(x *View, packed []float32, y *View, ep Epilogue, t0, 
 	cols := k1 - k0
 	// Tiles whose part of one of the 16 products stays in the second-level
 	// cache, in blocks of about one size: each block reads the whole filter.
-	tiles, most := (t1-t0)*across, min(98, max(24, 1<<16/(x.C+cols)))
+	tiles, most := (t1-t0)*across, min(MostTiles, max(24, 1<<16/(x.C+cols)))
 	blocks := (tiles + most - 1) / most
 	block := (tiles + blocks - 1) / blocks
-	vStep, mStep := block*x.C+apart, block*cols+apart
+	vStep, mStep := block*x.C+setGap, block*cols+setGap
 	// As much as any range needs, so that memory is taken by the first.
-	ws.v = grow(ws.v, 16*(most*x.C+apart))
-	ws.m = grow(ws.m, 16*(most*cols+apart)+4*cols)
+	ws.v = grow(ws.v, 16*(most*x.C+setGap))
+	ws.m = grow(ws.m, 16*(most*cols+setGap)+4*cols)
 	whole := ws.m[16*mStep:] // a tile of which the image has a part
 
 	for first := t0 * across; first < t1*across; first += block {
@@ -167,9 +167,12 @@ func (k *Kernels) winograd(x *View, packed []float32, y *View, ep Epilogue, t0, 
 	ws.tile = winoTile{}
 }
 
-// apart is added to the distance of the 16 elements of transformed tiles: a
+// MostTiles is the number of tiles that are computed together at most.
+const MostTiles = 98
+
+// setGap is added to the distance of the 16 elements of transformed tiles: a
 // power of two would put them all on a few sets of the caches.
-const apart = 16
+const setGap = 16
 
 // products multiplies each of the 16 elements of n transformed tiles, vStep
 // apart, by its filter, to results mStep apart.

@@ -51,7 +51,7 @@ func (k *Kernels) WinogradBackwardFilter(g *Geometry, x, dy View, dw, sums []flo
 	ws.v = grow(ws.v, 16*block*channels)
 	ws.m = grow(ws.m, 4*cols)
 	cut := ws.m // a tile of which the image has a part
-	size := k.gemm.PackedLen(block, cols) + apart
+	size := k.gemm.PackedLen(block, cols) + setGap
 	ws.b = grow(ws.b, 16*size)
 
 	for first := 0; first < tiles; first += block {

@@ -28,8 +28,8 @@ type tile struct {
 	bias         unsafe.Pointer
 	mask         uintptr
 	flags        int
-	aOff, cOff   int // consumed: bytes to the current tile
-	pack         unsafe.Pointer
+	aOff, cOff   int            // consumed: bytes to the current tile
+	pack         unsafe.Pointer // where packing tiles write their panel of B
 }
 
 const (
